@@ -1,0 +1,340 @@
+"""The estimator: an encoder, a code and a decoder, trained to reproduce their input."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import inputs
+from .errors import NotFittedError
+from .gradcheck import Report, check_gradients
+from .kernels.philox import Stream
+from .kernels.reference import Array
+from .layers import ACTIVATIONS, Dense, Layer
+from .losses import LOSSES, Loss
+from .network import Network, objective, objective_and_gradients
+from .noise import GaussianNoise
+from .optimizers import OPTIMIZERS, SGD, Adam
+from .penalties import REDUCTIONS, L1Activity
+from .progress import Progress
+from .training import Figures, History, Job, evaluate, train
+
+ENGINES = ("numpy",)
+KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
+
+
+class Autoencoder:
+    """A fully connected autoencoder: layers of ``hidden_sizes``, a code of ``code_size`` units, and the way back.
+
+    hidden_sizes
+        Units of the encoder's hidden layers; () for a shallow autoencoder.
+    code_size
+        Units of the code; more than there are inputs is allowed (overcomplete).
+    decoder_sizes
+        Units of the decoder's hidden layers; None mirrors the encoder.
+    activation, code_activation
+        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity".
+    output_activation
+        Of the last layer; None is "sigmoid" for cross-entropy and "identity" for squared error.
+    loss
+        "binary_crossentropy" (targets in [0, 1], nats) or "mse"; both are means over features and samples.
+    l1_activity, activity_reduction
+        Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's convention:
+        ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
+    noise
+        None, or a ``GaussianNoise`` that corrupts the inputs while training; the targets stay clean.
+    optimizer, learning_rate
+        "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
+    batch_size, epochs
+        Rows of a step; passes over the data.
+    dtype
+        "float32", or "float64" for checking.
+    engine
+        "numpy".
+    random_state
+        None, or an integer from 0 to 2**32 - 1: the same seed on the same machine gives the same bytes.
+    verbose
+        0 nothing, 1 progress on standard error, 2 one line per epoch.
+
+    After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an entry per epoch),
+    ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as it was; one that is interrupted from
+    the keyboard leaves the model fitted up to a completed step.
+
+    >>> X = np.random.default_rng(0).random((64, 6))
+    >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, random_state=0).fit(X)
+    >>> ae.encode(X).shape, ae.reconstruct(X).shape, len(ae.history_["loss"])
+    ((64, 2), (64, 6), 3)
+    """
+
+    def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
+                 activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
+                 loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
+                 noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam", learning_rate: float = 1e-3,
+                 batch_size: int = 32, epochs: int = 10, dtype: str = "float32", engine: str = "numpy",
+                 random_state: int | None = None, verbose: int = 0):
+        self.hidden_sizes = hidden_sizes
+        self.code_size = code_size
+        self.decoder_sizes = decoder_sizes
+        self.activation = activation
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        self.loss = loss
+        self.l1_activity = l1_activity
+        self.activity_reduction = activity_reduction
+        self.noise = noise
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.dtype = dtype
+        self.engine = engine
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Autoencoder:
+        """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
+
+        A 1-D y (labels that a pipeline hands on) is ignored. Arrays are converted to ``dtype`` and never written to.
+
+        Raises TypeError or ValueError, before anything is changed, for settings or data that make no sense, and DivergedError if
+        the objective does not stay finite.
+        """
+        self._check_settings()
+        X = inputs.as_matrix(X, np.dtype(self.dtype))
+        T = self._target(X, y)
+        seed = secrets.randbits(32) if self.random_state is None else int(self.random_state)
+        network, encoder_layers = self._build(X.shape[1], seed)
+        loss, noise = LOSSES[self.loss](), self.noise
+        if noise is not None and noise.redraw == "once":
+            X, noise = noise.corrupt(X, seed), None
+        job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise)
+        history: History = {}
+        progress = Progress(self.epochs, lines=self.verbose > 1) if self.verbose else None
+        try:
+            train(job, self.epochs, history, progress)
+        except KeyboardInterrupt:
+            self._adopt(network, encoder_layers, loss, history, seed)
+            raise
+        finally:
+            if progress:
+                progress.close()
+        return self._adopt(network, encoder_layers, loss, history, seed)
+
+    def fit_transform(self, X: Any, y: Any = None) -> Array:
+        """Train on X and return its codes."""
+        return self.fit(X, y).encode(X)
+
+    # ---- use --------------------------------------------------------------------------------------------------------
+
+    def encode(self, X: Any) -> Array:
+        """Return the codes of X: (n, code_size)."""
+        return self.encoder.predict(self._matrix(X))
+
+    def decode(self, codes: Any) -> Array:
+        """Return what the decoder makes of codes (n, code_size): (n, features)."""
+        decoder = self.decoder
+        return decoder.predict(inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"))
+
+    def reconstruct(self, X: Any) -> Array:
+        """Return ``decode(encode(X))``: (n, features)."""
+        return self._fitted().predict(self._matrix(X))
+
+    transform, inverse_transform, predict = encode, decode, reconstruct
+
+    def evaluate(self, X: Any, y: Any = None) -> Figures:
+        """Return {"objective", "loss", "penalty"} of X, or of inputs X and targets y, with the parameters as they are.
+
+        loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
+        """
+        X = self._matrix(X)
+        return evaluate(_without_output(self.network_, self.loss_), self.loss_, X, self._target(X, y), self.batch_size)
+
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
+        """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n, features)."""
+        X = self._matrix(X)
+        error = (X - self._fitted().predict(X)) ** 2
+        return error if per_feature else error.mean(axis=1)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the mean squared reconstruction error: higher is better. y is ignored."""
+        return -float(np.mean(self.reconstruction_error(X), dtype=np.float64))
+
+    @property
+    def encoder(self) -> Network:
+        """The layers from the input to the code, a ``Network`` of its own over the same parameters."""
+        return self._fitted()[:self._encoder_layers]
+
+    @property
+    def decoder(self) -> Network:
+        """The layers from the code to the output, a ``Network`` of its own over the same parameters."""
+        return self._fitted()[self._encoder_layers:]
+
+    # ---- looking inside ---------------------------------------------------------------------------------------------
+
+    def get_weights(self) -> dict[str, Array]:
+        """Return copies of all parameters: {"encoder.0.W": (features, units), "encoder.0.b": (units,), ..., "decoder.0.W": ...}."""
+        return {name: array.copy() for name, array in self._fitted().params.items()}
+
+    def set_weights(self, weights: Mapping[str, Any]) -> Autoencoder:
+        """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for use then.
+
+        Raises ValueError, before anything is changed, for missing, unknown, misshapen or non-finite arrays.
+        """
+        if not hasattr(self, "network_"):
+            self._check_settings()
+            if np.ndim(weights.get("encoder.0.W")) != 2:
+                raise ValueError("expected a matrix 'encoder.0.W' in the weights")
+            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
+        else:
+            network, encoder_layers = self.network_, self._encoder_layers
+        for name, array in _matching(weights, network).items():
+            network.params[name][...] = array
+        return self if hasattr(self, "network_") else self._adopt(network, encoder_layers, LOSSES[self.loss](), {}, 0)
+
+    def summary(self) -> str:
+        """Return a table of the layers, their output widths and numbers of parameters."""
+        return f"{self._fitted().summary()}, loss {self.loss}"
+
+    def gradcheck(self, X: Any, y: Any = None, entries: int | None = 50, seed: int = 0) -> Report:
+        """Compare the gradients of the objective at the fitted parameters with central differences, in float64; ``print`` the result.
+
+        entries: so many numbers of each parameter, drawn by ``seed``; None for all of them, which takes two forward passes each.
+        Uses the first rows of X, up to 8, that keep ReLUs and the penalty away from their kink at 0; ValueError if there are none.
+        """
+        network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
+        X = inputs.as_matrix(X, network.dtype, network.widths[0])
+        T = self._target(X, y)
+        rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
+        if not len(rows):
+            raise ValueError("every row of X brings some ReLU or penalised unit too close to 0, where the derivative jumps: use other rows")
+        X, T, grads = X[rows], T[rows], network.params.zeros_like()
+        objective_and_gradients(network, loss, X, T, grads)
+        return check_gradients(lambda: objective(network, loss, X, T), network.params, grads, entries=entries, seed=seed)
+
+    # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments and their values."""
+        return {name: getattr(self, name) for name in _argument_names()}
+
+    def set_params(self, **params: Any) -> Autoencoder:
+        """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
+        for name, value in params.items():
+            setattr(self, inputs.choose(name, _argument_names(), "parameter"), value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self)).parameters
+        changed = {name: value for name, value in self.get_params().items() if repr(value) != repr(defaults[name].default)}
+        return f"Autoencoder({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    # ---- private ----------------------------------------------------------------------------------------------------
+
+    def _check_settings(self) -> None:
+        """Raise TypeError or ValueError for a constructor argument that makes no sense."""
+        for name in ("hidden_sizes", "decoder_sizes"):
+            for size in getattr(self, name) or ():
+                inputs.whole(size, name)
+        for name in ("code_size", "batch_size", "epochs"):
+            inputs.whole(getattr(self, name), name)
+        if self.random_state is not None:
+            inputs.whole(self.random_state, "random_state", 0, 2**32 - 1)
+        inputs.number(self.l1_activity, "l1_activity")
+        inputs.number(self.learning_rate, "learning_rate", positive=True)
+        inputs.choose(self.loss, LOSSES, "loss")
+        inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
+        inputs.choose(self.dtype, ("float32", "float64"), "dtype")
+        inputs.choose(self.engine, ENGINES, "engine")
+        for name in ("activation", "code_activation", "output_activation"):
+            if name != "output_activation" or self.output_activation is not None:
+                inputs.choose(getattr(self, name), ACTIVATIONS, name)
+        if not isinstance(self.optimizer, (SGD, Adam)):
+            inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
+        if self.noise is not None and not isinstance(self.noise, GaussianNoise):
+            raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
+        if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
+            raise ValueError(f"loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got {self.output_activation!r}; "
+                             "use loss='mse' for other outputs")
+
+    def _target(self, X: Array, y: Any) -> Array:
+        """The target of X: X itself, or a y of its shape; checked."""
+        T = X
+        if y is not None and np.ndim(y) != 1:
+            if np.shape(y) != X.shape:
+                raise ValueError(f"expected y of X's shape {X.shape} (a target) or 1-D (labels, ignored), got shape {np.shape(y)}")
+            T = inputs.as_matrix(y, X.dtype, X.shape[1], "y")
+        if self.loss == "binary_crossentropy":
+            inputs.require_unit_interval(T, "X" if T is X else "y")
+        return T
+
+    def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
+        """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
+        rng, dtype = Stream(seed), np.dtype(self.dtype)
+        hidden = list(self.hidden_sizes)
+        decoder_hidden = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+        output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
+        between, code = ACTIVATIONS[self.activation], ACTIVATIONS[self.code_activation]
+        encoder = _stack([n_features, *hidden, self.code_size], [between] * len(hidden) + [code], rng, dtype)
+        if self.l1_activity:
+            encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
+        decoder = _stack([self.code_size, *decoder_hidden, n_features], [between] * len(decoder_hidden) + [output], rng, dtype)
+        names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(decoder_hidden) + 1)]
+        return Network(encoder + decoder, names), len(encoder)
+
+    def _optimizer(self) -> SGD | Adam:
+        return OPTIMIZERS[self.optimizer](self.learning_rate) if isinstance(self.optimizer, str) else copy.deepcopy(self.optimizer)
+
+    def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int) -> Autoencoder:
+        """Take over what ``fit`` has made, all at once."""
+        self.network_, self.loss_, self.history_, self.seed_ = network, loss, history, seed
+        self._encoder_layers = encoder_layers
+        self.n_features_in_ = network.widths[0]
+        return self
+
+    def _fitted(self) -> Network:
+        if not hasattr(self, "network_"):
+            raise NotFittedError("this Autoencoder is not fitted yet: call fit(X) or set_weights(weights) first")
+        return self.network_
+
+    def _matrix(self, X: Any) -> Array:
+        network = self._fitted()
+        return inputs.as_matrix(X, network.dtype, network.widths[0])
+
+
+def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:
+    """A Dense layer from each size to the next, followed by its activation."""
+    layers: list[Layer] = []
+    for n_in, n_out, activation in zip(sizes, sizes[1:], activations):
+        layers += [Dense(n_in, n_out, rng, dtype), activation()]
+    return layers
+
+
+def _without_output(network: Network, loss: Loss) -> Network:
+    """The network that the loss is applied to: a loss that contains the output activation takes what comes before it."""
+    return network[:-1] if isinstance(network.layers[-1], loss.output_activation) else network
+
+
+def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:
+    """The weights as arrays of the network's dtype; ValueError unless names and shapes are the network's and all is finite."""
+    shapes = network.params.shapes
+    if set(weights) != set(shapes):
+        missing, unknown = sorted(set(shapes) - set(weights)), sorted(set(weights) - set(shapes))
+        raise ValueError(f"expected the weights {', '.join(shapes)}; missing: {missing or 'none'}, unknown: {unknown or 'none'}")
+    arrays = {name: np.asarray(weights[name], network.dtype) for name in shapes}
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            raise ValueError(f"expected {name} of shape {shapes[name]}, got {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} contains NaN or infinity")
+    return arrays
+
+
+def _argument_names() -> list[str]:
+    return list(inspect.signature(Autoencoder).parameters)

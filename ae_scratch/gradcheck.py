@@ -1,0 +1,119 @@
+"""Gradient checks: what backprop says against what the objective itself does when one number is moved a little.
+
+Works on any callable and imports nothing but NumPy, so it can share no mistake with what it checks. Differences see only as far as rounding
+lets them: they want float64, and a step h around 1e-5, where the error h^2 of the formula and the rounding error / h are both small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def numerical_gradient(f: Callable[[Array], float], x: Array, h: float = 1e-5, entries: NDArray[np.intp] | None = None) -> Array:
+    """Return the central differences (f(x + h e_i) - f(x - h e_i)) / 2h, shaped like x.
+
+    x (float64) is moved in place, one entry at a time, and restored: f may read it as its argument or as a part of some model.
+    entries: flat indices to compute, all by default; the others are NaN.
+
+    Raises TypeError if x is not float64: in single precision the differences are mostly rounding error.
+
+    >>> numerical_gradient(lambda x: float(x[0] ** 2 * x[1]), np.array([3.0, 2.0])).round(6).tolist()
+    [12.0, 9.0]
+    """
+    if x.dtype != np.float64:
+        raise TypeError(f"expected x in float64, got {x.dtype}: differences of float32 values are mostly rounding error")
+    gradient = np.full(x.shape, np.nan)
+    for i in range(x.size) if entries is None else entries:
+        index = np.unravel_index(i, x.shape)
+        value = x[index]
+        try:
+            x[index] = above = value + h
+            f_above = f(x)
+            x[index] = below = value - h
+            gradient[index] = (f_above - f(x)) / (above - below)  # the step that was really taken, after rounding
+        finally:
+            x[index] = value
+    return gradient
+
+
+@dataclass
+class Check:
+    """One parameter's verdict: the entry with the largest relative error, how many were compared, whether all were close enough."""
+
+    name: str
+    shape: tuple[int, ...]
+    compared: int
+    worst: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error: float  # |analytic - numeric| / max(|analytic|, |numeric|, 0.01 max |numeric|)
+    ok: bool
+
+
+@dataclass
+class Report:
+    """The checks of all parameters; ``print(report)`` shows them as a table."""
+
+    checks: list[Check]
+    h: float
+    tol: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every gradient is right."""
+        return all(check.ok for check in self.checks)
+
+    def __str__(self) -> str:
+        width = max(len("parameter"), *(len(check.name) for check in self.checks))
+        lines = [f"{'parameter':<{width}} {'shape':>12} {'compared':>8} {'worst entry':>12} {'analytic':>14} {'numeric':>14} {'error':>8}"]
+        for check in self.checks:
+            shape, worst = (str(numbers).replace(" ", "") for numbers in (check.shape, check.worst))
+            lines.append(f"{check.name:<{width}} {shape:>12} {check.compared:>8} {worst:>12} {check.analytic:>14.6e} "
+                         f"{check.numeric:>14.6e} {check.error:>8.1e}  {'ok' if check.ok else 'WRONG'}")
+        return "\n".join(lines)
+
+
+def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: Mapping[str, Any], h: float = 1e-5, tol: float = 1e-7,
+                    entries: int | None = None, seed: int = 0) -> Report:
+    """Compare ``grads`` with central differences of f, which is called without arguments and reads ``params``.
+
+    An entry is right if |a - n| <= tol max(|a|, |n|, 0.01 max |n|) + 4 eps |f| / h, with a analytic, n numeric, the maximum over the parameter's
+    compared entries; the last term is what rounding f alone can do to n. entries: compare so many, drawn by ``seed``, in each parameter.
+
+    Raises ValueError if the names or shapes of ``params`` and ``grads`` differ.
+
+    >>> w = np.array([1.0, -2.0])
+    >>> check_gradients(lambda: float((w ** 2).sum()), {"w": w}, {"w": 2 * w}).ok
+    True
+    >>> check_gradients(lambda: float((w ** 2).sum()), {"w": w}, {"w": w}).ok
+    False
+    """
+    shapes = {name: (x.shape, np.shape(grads.get(name))) for name, x in params.items()}
+    if set(params) != set(grads) or any(x != g for x, g in shapes.values()):
+        raise ValueError(f"expected gradients named and shaped like the parameters, got {({n: np.shape(g) for n, g in grads.items()})} "
+                         f"for {({n: x.shape for n, x in params.items()})}")
+    rng, rounding = np.random.default_rng(seed), 4 * np.finfo(np.float64).eps * abs(f()) / h
+    checks = []
+    for name, x in params.items():
+        chosen = np.arange(x.size) if entries is None or entries >= x.size else np.sort(rng.choice(x.size, entries, replace=False))
+        numeric = numerical_gradient(lambda _: f(), x, h, chosen).ravel()[chosen]
+        checks.append(_check(name, x.shape, chosen, np.asarray(grads[name], np.float64).ravel()[chosen], numeric, tol, rounding))
+    return Report(checks, h, tol)
+
+
+def _check(name: str, shape: tuple[int, ...], chosen: NDArray[np.intp], analytic: Array, numeric: Array, tol: float,
+           rounding: float) -> Check:
+    difference = np.abs(analytic - numeric)
+    size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), 0.01 * np.abs(numeric).max())
+    error = np.divide(difference, size, out=np.zeros_like(size), where=size > 0)
+    worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
+    index = tuple(int(i) for i in np.unravel_index(chosen[worst], shape))
+    ok = bool(np.all(difference <= tol * size + rounding))  # NaN compares false: a NaN is wrong
+    return Check(name, shape, len(chosen), index, float(analytic[worst]), float(numeric[worst]), float(error[worst]), ok)

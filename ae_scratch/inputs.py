@@ -1,0 +1,81 @@
+"""What a user hands in, checked before anything is computed or changed: arrays, names, numbers."""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .kernels.reference import Array
+
+
+def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X") -> Array:
+    """Return X as a C-contiguous matrix of the given dtype, itself or a copy; X is never written to.
+
+    Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout.
+    Raises TypeError for other content; ValueError for anything but two dimensions, for no rows or columns, for a width other than
+    ``n_features``, and for NaN or infinity.
+    """
+    array = np.asarray(X)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__})")
+    if array.ndim != 2:
+        hint = ": reshape(-1, 1) for one feature, reshape(1, -1) for one sample" if array.ndim == 1 else ": reshape(len(X), -1)"
+        raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {array.shape}{hint if array.ndim else ''}")
+    if 0 in array.shape:
+        raise ValueError(f"expected at least one sample and one feature in {name}, got shape {array.shape}")
+    if n_features is not None and array.shape[1] != n_features:
+        raise ValueError(f"expected {name} with {n_features} features, got {array.shape[1]}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        matrix = np.ascontiguousarray(array, dtype)
+    require_finite(matrix, name)
+    return matrix
+
+
+def require_finite(matrix: Array, name: str) -> None:
+    """Raise ValueError if the matrix holds NaN or infinity, and say where."""
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        what = "NaN" if np.isnan(matrix[row, column]) else f"infinity or a value too large for {matrix.dtype}"
+        raise ValueError(f"{name} contains {what}, first in row {row}, column {column}: remove or replace such values")
+
+
+def require_unit_interval(T: Array, name: str) -> None:
+    """Raise ValueError if a target of the binary cross-entropy lies outside [0, 1]."""
+    low, high = float(T.min()), float(T.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"loss='binary_crossentropy' expects {name} in [0, 1], got values from {low:g} to {high:g}: "
+                         "divide by 255 if these are bytes, or use loss='mse'")
+
+
+def choose(value: Any, known: Iterable[str], argument: str) -> str:
+    """Return the value if it is one of the known names; else ValueError with the nearest one."""
+    names = list(known)
+    if value in names:
+        return str(value)
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{argument}={value!r} is unknown: expected one of {', '.join(map(repr, names))}{hint}")
+
+
+def whole(value: Any, argument: str, least: int = 1, most: int | None = None) -> int:
+    """Return the value if it is an integer in range; TypeError or ValueError otherwise."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{argument} must be an integer, got {value!r}")
+    if value < least or (most is not None and value > most):
+        limits = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{argument} must be {limits}, got {value}")
+    return int(value)
+
+
+def number(value: Any, argument: str, positive: bool = False) -> float:
+    """Return the value if it is a finite real number, at least 0 or above 0; TypeError or ValueError otherwise."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{argument} must be a number, got {value!r}")
+    if not np.isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{argument} must be finite and {'above' if positive else 'at least'} 0, got {value}")
+    return float(value)

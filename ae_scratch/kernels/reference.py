@@ -1,0 +1,143 @@
+"""The vocabulary: every operation that layers, losses, penalties and optimizers are written with, defined in NumPy.
+
+Each function is a definition, to be read; it needs no more than arrays. An operation never changes its operands; like NumPy's own
+functions it returns a new array, or fills and returns ``out``. Only the updates at the end work in place, as updates do. Rows are examples;
+``dQ`` is the gradient of the objective with respect to Q, in Q's shape. All arrays of a call have one dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+TINY = 2.0**-100  # moments below are set to zero: a unit that died would otherwise hold subnormal numbers for ever, 3 times slower
+
+
+# ---- products and sums ----------------------------------------------------------------------------------------------
+
+
+def matmul(A: Array, B: Array, out: Array | None = None) -> Array:
+    """C = A B                          (m, n) = (m, k)(k, n)"""
+    return np.matmul(A, B, out=out)
+
+
+def affine(X: Array, W: Array, b: Array, out: Array | None = None) -> Array:
+    """Y = X W + b                      (N, n_out) = (N, n_in)(n_in, n_out) + (n_out,)"""
+    Y = np.matmul(X, W, out=out)
+    return np.add(Y, b, out=Y)
+
+
+def sum_rows(A: Array, out: Array | None = None) -> Array:
+    """s = sum over n of A[n]           (n_out,) from (N, n_out)"""
+    return np.sum(A, axis=0, out=out)
+
+
+# ---- activations, each with its derivative as a function of its output ----------------------------------------------
+
+
+def relu(X: Array, out: Array | None = None) -> Array:
+    """Y = 0 if X < 0 else X            NaN stays NaN"""
+    return np.maximum(X, 0, out=out)
+
+
+def relu_backward(dY: Array, Y: Array, out: Array | None = None) -> Array:
+    """dX = dY where Y > 0, else 0      relu'(0) = 0"""
+    return np.multiply(dY, Y > 0, out=out)
+
+
+def sigmoid(X: Array, out: Array | None = None) -> Array:
+    """Y = 1 / (1 + exp(-X))            as exp(X) / (1 + exp(X)) where X < 0, so that exp never overflows"""
+    E = np.exp(-np.abs(X))
+    return np.divide(np.where(X < 0, E, 1), 1 + E, out=out)
+
+
+def sigmoid_backward(dY: Array, Y: Array, out: Array | None = None) -> Array:
+    """dX = dY Y (1 - Y)"""
+    return np.multiply(dY, Y * (1 - Y), out=out)
+
+
+def tanh(X: Array, out: Array | None = None) -> Array:
+    """Y = tanh(X)"""
+    return np.tanh(X, out=out)
+
+
+def tanh_backward(dY: Array, Y: Array, out: Array | None = None) -> Array:
+    """dX = dY (1 - Y^2)                as (1 - Y)(1 + Y), exact where Y is close to 1"""
+    return np.multiply(dY, (1 - Y) * (1 + Y), out=out)
+
+
+def copy(X: Array, out: Array | None = None) -> Array:
+    """Y = X                            the identity"""
+    return np.positive(X, out=out)
+
+
+# ---- losses: per row the sum over features, and the residual that the gradient is made of ---------------------------
+
+
+def cross_entropy(Z: Array, T: Array) -> tuple[Array, Array]:
+    """rows = sum over features of -T log P - (1 - T) log(1 - P), in nats, and D = P - T, where P = sigmoid(Z).
+
+    From logits: -T log P - (1 - T) log(1 - P) = (Z (1 - T) if Z > 0 else -Z T) + log(1 + exp(-|Z|)), in which nothing cancels.
+    """
+    E = np.exp(-np.abs(Z))
+    rows = np.sum(np.where(Z > 0, Z * (1 - T), -Z * T) + np.log1p(E), axis=1)
+    return rows, np.where(Z < 0, E, 1) / (1 + E) - T
+
+
+def squared_error(Y: Array, T: Array) -> tuple[Array, Array]:
+    """rows = sum over features of D^2, and D = Y - T."""
+    D = Y - T
+    return np.sum(D * D, axis=1), D
+
+
+def scale(D: Array, factor: float, out: Array | None = None) -> Array:
+    """dY = factor D"""
+    return np.multiply(D, factor, out=out)
+
+
+# ---- penalty --------------------------------------------------------------------------------------------------------
+
+
+def l1(A: Array) -> Array:
+    """rows = sum over units of |A|"""
+    return np.sum(np.abs(A), axis=1)
+
+
+def l1_backward(dY: Array, A: Array, strength: float, out: Array | None = None) -> Array:
+    """dA = dY + strength sign(A)       |a|' (0) = 0"""
+    return np.add(dY, strength * np.sign(A), out=out)
+
+
+# ---- updates, in place ----------------------------------------------------------------------------------------------
+
+
+def sgd(theta: Array, g: Array, velocity: Array, lr: float, momentum: float) -> None:
+    """velocity = momentum velocity + g;  theta = theta - lr velocity"""
+    velocity *= momentum
+    velocity += g
+    flush(velocity)
+    theta -= lr * velocity
+
+
+def adam(theta: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float,
+         beta1_t: float, beta2_t: float) -> None:
+    """m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  theta -= lr m_hat / (sqrt(v_hat) + eps)
+
+    with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t): Kingma & Ba 2015, Algorithm 1.
+    """
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    flush(m)
+    flush(v)
+    theta -= (lr / (1 - beta1_t)) * m / (np.sqrt(v * (1 / (1 - beta2_t))) + eps)
+
+
+def flush(m: Array) -> None:
+    """m = 0 where |m| < 2^-100"""
+    m[np.abs(m) < TINY] = 0

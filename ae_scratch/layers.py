@@ -1,0 +1,165 @@
+"""Layers: each a forward and a backward side by side, with the formula and the shapes of both.
+
+A layer owns its parameters and nothing else. ``forward`` returns what ``backward`` will need as an explicit value, the cache: the
+layer's input and output. The two halves of ``backward`` can be had alone, since training wants them at different moments: ``input_gradient``
+passes the gradient on to the layer before, ``parameter_gradients`` is what the layer itself learns from.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .kernels import reference as ops
+from .kernels.reference import Array
+
+Cache = tuple[Array, Array]  # (X, Y) of one forward
+
+
+class Uniform(Protocol):
+    """A source of random weights: ``numpy.random.Generator`` is one."""
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array: ...
+
+
+class Layer:
+    """What all layers share: no parameters, as many outputs as inputs, no penalty, unless a layer says otherwise."""
+
+    parameters: tuple[str, ...] = ()  # the names of its parameters, attributes of the layer
+    kinked = False  # whether its derivative jumps where an input is 0: a gradient check must keep away from there
+    in_network = False  # whether its parameters are views of a network's vector
+
+    def n_out(self, n_in: int) -> int:
+        """Return the number of outputs for n_in inputs; ValueError if it takes another number of inputs."""
+        return n_in
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Return Y (N, n_out) for X (N, n_in), and the cache that ``backward`` needs."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def backward(self, dY: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
+        """Return dX, shaped like X, and the gradients of the parameters under their names.
+
+        dY: the gradient of the objective with respect to this layer's output, (N, n_out).
+        """
+        X, Y = cache
+        return self.input_gradient(dY, X, Y), dict(zip(self.parameters, self.parameter_gradients(dY, X)))
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """Return dX (N, n_in)."""
+        raise TypeError(f"{type(self).__name__} defines no input_gradient")
+
+    def parameter_gradients(self, dY: Array, X: Array, *out: Array) -> tuple[Array, ...]:
+        """Return the gradient of each of its parameters, written into ``out`` if given."""
+        return ()
+
+    def penalty(self, A: Array, rows: int | None = None) -> float:
+        """Return what the activations A add to the objective of a batch of so many rows (as many as A has, unless told otherwise)."""
+        return 0.0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Dense(Layer):
+    """A fully connected layer: Y = X W + b.
+
+    Weights are drawn uniformly from +-sqrt(6 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 16), biases are zero. ``rng`` is anything with
+    NumPy's ``uniform(low, high, size)``. The dtype of the parameters, float32 or float64, is the dtype of the arithmetic.
+
+    >>> layer = Dense(3, 2, rng=np.random.default_rng(0))
+    >>> Y, cache = layer.forward(np.ones((5, 3), np.float32))
+    >>> dX, grads = layer.backward(np.ones((5, 2), np.float32), cache)
+    >>> Y.shape, dX.shape, grads["W"].shape, grads["b"].tolist()
+    ((5, 2), (5, 3), (3, 2), [5.0, 5.0])
+    """
+
+    parameters = ("W", "b")
+
+    def __init__(self, n_in: int, n_out: int, rng: Uniform, dtype: DTypeLike = np.float32):
+        limit = (6 / (n_in + n_out)) ** 0.5
+        self.W: Array = rng.uniform(-limit, limit, (n_in, n_out)).astype(dtype)
+        self.b: Array = np.zeros(n_out, dtype)
+
+    def n_out(self, n_in: int) -> int:
+        if n_in != self.W.shape[0]:
+            raise ValueError(f"{self!r} expects {self.W.shape[0]} inputs, got {n_in}")
+        return self.W.shape[1]
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Y = X W + b           (N, n_out) = (N, n_in)(n_in, n_out) + (n_out,)"""
+        Y = ops.affine(X, self.W, self.b, out)
+        return Y, (X, Y)
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """dX = dY W^T           (N, n_in) = (N, n_out)(n_out, n_in)"""
+        return ops.matmul(dY, self.W.T, out)
+
+    def parameter_gradients(self, dY: Array, X: Array, *out: Array) -> tuple[Array, ...]:
+        """dW = X^T dY           (n_in, n_out) = (n_in, N)(N, n_out)
+        db = sum over n of dY[n] (n_out,)
+        """
+        dW, db = out or (None, None)
+        return ops.matmul(X.T, dY, dW), ops.sum_rows(dY, db)
+
+    def __repr__(self) -> str:
+        return f"Dense({self.W.shape[0]}, {self.W.shape[1]})"
+
+
+class ReLU(Layer):
+    """Y = max(X, 0), the rectified linear unit; its derivative at 0 is taken as 0, and NaN stays NaN."""
+
+    kinked = True
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Y = 0 if X < 0 else X"""
+        Y = ops.relu(X, out)
+        return Y, (X, Y)
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """dX = dY where Y > 0, else 0"""
+        return ops.relu_backward(dY, Y, out)
+
+
+class Sigmoid(Layer):
+    """Y = 1 / (1 + exp(-X))."""
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Y = 1 / (1 + exp(-X))"""
+        Y = ops.sigmoid(X, out)
+        return Y, (X, Y)
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """dX = dY Y (1 - Y)"""
+        return ops.sigmoid_backward(dY, Y, out)
+
+
+class Tanh(Layer):
+    """Y = tanh(X)."""
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Y = tanh(X)"""
+        Y = ops.tanh(X, out)
+        return Y, (X, Y)
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """dX = dY (1 - Y^2)"""
+        return ops.tanh_backward(dY, Y, out)
+
+
+class Identity(Layer):
+    """Y = X."""
+
+    def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:
+        """Y = X"""
+        Y = ops.copy(X, out)
+        return Y, (X, Y)
+
+    def input_gradient(self, dY: Array, X: Array, Y: Array, out: Array | None = None) -> Array:
+        """dX = dY"""
+        return ops.copy(dY, out)
+
+
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Identity}

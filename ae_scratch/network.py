@@ -1,0 +1,207 @@
+"""A chain of layers: the activations of one batch, and the gradients of the objective.
+
+The chain rule stands here once, as three loops: ``forward`` fills the activations A, ``backward`` their gradients dA from the last to the
+first, ``parameter_gradients`` what each layer learns from both. They write into arrays that the caller provides, the whole batch or any
+rows of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .kernels.memory import Arrays
+from .kernels.reference import Array
+from .layers import Layer, ReLU
+from .losses import Loss
+
+
+def forward(layers: Sequence[Layer], A: Sequence[Array]) -> None:
+    """A[i + 1] = layer i applied to A[i]; A[0] is the batch."""
+    for i in range(len(layers)):
+        layers[i].forward(A[i], A[i + 1])
+
+
+def backward(layers: Sequence[Layer], A: Sequence[Array], dA: Sequence[Array], first: int = 0) -> None:
+    """dA[i] = the gradient at the input of layer i, made of dA[i + 1], the one at its output; from the last layer down to ``first``."""
+    for i in range(len(layers) - 1, first - 1, -1):
+        layers[i].input_gradient(dA[i + 1], A[i], A[i + 1], dA[i])
+
+
+def parameter_gradients(layers: Sequence[Layer], A: Sequence[Array], dA: Sequence[Array], grads: Sequence[tuple[Array, ...]]) -> None:
+    """grads[i] = the gradients of the parameters of layer i, made of its input A[i] and dA[i + 1], the gradient at its output."""
+    for i in range(len(layers)):
+        layers[i].parameter_gradients(dA[i + 1], A[i], *grads[i])
+
+
+class Network:
+    """Layers applied one after the other.
+
+    The network moves the parameters of its layers into one vector, ``params.vector``; W and b of each layer become views of it. In ``params``
+    they are called ``"0.W", "0.b", "1.W", ...``, counting the layers that have any, or by ``names`` in place of the numbers. A slice
+    ``network[a:b]`` is a network of those layers over the same numbers: an encoder is the front part of an autoencoder.
+
+    Raises ValueError if nothing has parameters, sizes do not fit, or a layer belongs to another network already.
+
+    >>> from ae_scratch import Dense, ReLU
+    >>> rng = np.random.default_rng(0)
+    >>> network = Network([Dense(4, 2, rng), ReLU(), Dense(2, 4, rng)])
+    >>> Y, cache = network.forward(np.ones((3, 4), np.float32))
+    >>> dX, grads = network.backward(np.ones((3, 4), np.float32), cache)
+    >>> dX.shape, {name: g.shape for name, g in grads.items()}
+    ((3, 4), {'0.W': (4, 2), '0.b': (2,), '1.W': (2, 4), '1.b': (4,)})
+    """
+
+    def __init__(self, layers: Sequence[Layer], names: Sequence[str] | None = None):
+        self.layers = tuple(layers)
+        learning = [layer for layer in self.layers if layer.parameters]
+        if not learning:
+            raise ValueError("expected at least one layer with parameters, such as Dense, got none: there is nothing to learn")
+        if len(set(map(id, learning))) < len(learning) or any(layer.in_network for layer in learning):
+            raise ValueError("a layer can be in one network, once: take a slice network[a:b] to share layers, or make a new layer")
+        prefixes = names or [str(i) for i in range(len(learning))]
+        self.widths = _widths(self.layers, learning[0])
+        self.params = _gather(self.layers, [f"{prefix}.{name}" for prefix, layer in zip(prefixes, learning) for name in layer.parameters])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: the dtype of the parameters, hence of the arithmetic."""
+        return self.params.dtype
+
+    def __getitem__(self, part: slice) -> Network:
+        start, stop, _ = part.indices(len(self.layers))
+        counts = [len(layer.parameters) for layer in self.layers]
+        section = object.__new__(Network)  # neither the constructor nor a copy: both would gather the parameters anew
+        section.layers = self.layers[start:stop]
+        section.widths = self.widths[start:stop + 1]
+        section.params = self.params.part(sum(counts[:start]), sum(counts[:stop]))
+        return section
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layers": self.layers, "widths": self.widths, "names": list(self.params)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Gather the parameters anew: the layers of a copy or of an unpickled network hold arrays of their own."""
+        self.layers, self.widths = state["layers"], state["widths"]
+        self.params = _gather(self.layers, state["names"])
+
+    def astype(self, dtype: DTypeLike) -> Network:
+        """Return a copy of the network with parameters of another dtype."""
+        layers = copy.deepcopy(self.layers)
+        for layer in layers:
+            for name in layer.parameters:
+                setattr(layer, name, getattr(layer, name).astype(dtype))
+        converted = object.__new__(Network)
+        converted.__setstate__({**self.__getstate__(), "layers": layers})
+        return converted
+
+    def forward(self, X: Array) -> tuple[Array, list[Array]]:
+        """Return the output Y (N, n_out) for X (N, n_in), and the cache: all activations, [X, output of layer 0, ..., Y]."""
+        A = self.activations(X)
+        forward(self.layers, A)
+        return A[-1], A
+
+    def backward(self, dY: Array, cache: list[Array]) -> tuple[Array, Arrays]:
+        """Return dX, shaped like X, and the gradients of the parameters, named like ``params``; penalties on activations take part.
+
+        dY: the gradient of the loss with respect to the output Y, (N, n_out).
+        """
+        dA = [np.empty_like(a) for a in cache[:-1]] + [dY]
+        grads = self.params.zeros_like()
+        backward(self.layers, cache, dA)
+        parameter_gradients(self.layers, cache, dA, self.per_layer(grads))
+        return dA[0], grads
+
+    def penalty(self, cache: list[Array], rows: int | None = None) -> float:
+        """Return the sum of the layers' penalties for these activations, as part of a batch of so many rows (theirs by default)."""
+        return sum(layer.penalty(A, rows) for layer, A in zip(self.layers, cache[1:]))
+
+    def predict(self, X: Array, batch_size: int = 1024) -> Array:
+        """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held."""
+        out = np.empty((len(X), self.widths[-1]), self.dtype)
+        for start in range(0, len(X), batch_size):
+            out[start:start + batch_size] = self.forward(X[start:start + batch_size])[0]
+        return out
+
+    def kink_distance(self, X: Array) -> Array:
+        """Return for each row of X how close any ReLU's input or penalised activation comes to 0, where the derivative jumps: (N,).
+
+        The zeros that a ReLU puts out are not close to the kink of a penalty behind it: they stay zeros if their input moves a little.
+        """
+        A = self.forward(X)[1]
+        distance = np.full(len(X), np.inf)
+        for before, layer, inputs in zip((None, *self.layers), self.layers, A):
+            if layer.kinked:
+                safe = (inputs == 0) & isinstance(before, ReLU)
+                distance = np.minimum(distance, np.where(safe, np.inf, np.abs(inputs)).min(axis=1))
+        return distance
+
+    def summary(self) -> str:
+        """Return a table of the layers, their output widths and numbers of parameters."""
+        names = iter(self.params)
+        lines = [f"{'name':<12}{'layer':<32}{'output':>8}{'parameters':>12}", f"{'':<12}{'input':<32}{self.widths[0]:>8}{'':>12}"]
+        for layer, width in zip(self.layers, self.widths[1:]):
+            own = [next(names) for _ in layer.parameters]
+            name, count = (own[0].rpartition(".")[0], f"{sum(self.params[n].size for n in own):,}") if own else ("", "")
+            lines.append(f"{name:<12}{layer!r:<32}{width:>8}{count:>12}")
+        return "\n".join([*lines, f"{self.params.count:,} parameters, {self.dtype}"])
+
+    def activations(self, X: Array) -> list[Array]:
+        """Return [X, and an uninitialised array for the output of each layer]."""
+        if X.ndim != 2 or X.shape[1] != self.widths[0]:
+            raise ValueError(f"expected X of shape (rows, {self.widths[0]}), got {X.shape}")
+        return [X] + [np.empty((len(X), width), self.dtype) for width in self.widths[1:]]
+
+    def per_layer(self, grads: Arrays) -> list[tuple[Array, ...]]:
+        """Return the arrays of ``grads`` in groups, a tuple for each layer."""
+        arrays = iter(grads.values())
+        return [tuple(next(arrays) for _ in layer.parameters) for layer in self.layers]
+
+    def __repr__(self) -> str:
+        return f"Network([{', '.join(map(repr, self.layers))}])"
+
+
+def objective(network: Network, loss: Loss, X: Array, T: Array) -> float:
+    """Return loss + penalty of one batch."""
+    Y, A = network.forward(X)
+    return loss.forward(Y, T)[0] + network.penalty(A)
+
+
+def objective_and_gradients(network: Network, loss: Loss, X: Array, T: Array, grads: Arrays) -> tuple[float, float]:
+    """Return loss and penalty of one batch, and write the gradient of their sum, the objective, into ``grads``.
+
+    What ``Network.backward`` does, without dX: nobody learns from the gradient at the data.
+    """
+    Y, A = network.forward(X)
+    value, D = loss.forward(Y, T)
+    dA = [np.empty_like(a) for a in A[:-1]] + [loss.backward(D)]
+    backward(network.layers, A, dA, first=1)
+    parameter_gradients(network.layers, A, dA, network.per_layer(grads))
+    return value, network.penalty(A)
+
+
+def _widths(layers: Sequence[Layer], learning: Layer) -> list[int]:
+    """The number of columns of the input and of each layer's output."""
+    widths = [len(getattr(learning, learning.parameters[0]))]
+    for layer in layers:
+        widths.append(layer.n_out(widths[-1]))
+    return widths
+
+
+def _gather(layers: Sequence[Layer], names: Sequence[str]) -> Arrays:
+    """Copy the parameters of all layers into one buffer and make the layers' attributes views of it."""
+    slots = [(layer, attribute) for layer in layers for attribute in layer.parameters]
+    arrays = {name: getattr(layer, attribute) for name, (layer, attribute) in zip(names, slots)}
+    dtypes = {array.dtype for array in arrays.values()}
+    if len(dtypes) > 1:
+        raise ValueError(f"expected layers of one dtype, got {', '.join(sorted(map(str, dtypes)))}")
+    params = Arrays({name: array.shape for name, array in arrays.items()}, dtypes.pop())
+    for name, (layer, attribute) in zip(names, slots):
+        params[name][...] = arrays[name]
+        setattr(layer, attribute, params[name])
+        layer.in_network = True
+    return params

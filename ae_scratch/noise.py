@@ -1,0 +1,44 @@
+"""Noise for denoising autoencoders: a corrupted copy of the input, while the target stays clean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kernels import philox
+from .kernels.reference import Array
+
+REDRAW = ("batch", "once")
+
+
+class GaussianNoise:
+    """X + sigma N(0, 1), then clipped to the interval ``clip`` if one is given.
+
+    redraw: ``"batch"`` draws new noise whenever a sample is used, so that no epoch sees the same noise again; ``"once"`` draws it once before
+    training, as the article does. The noise on a number depends on the seed, the epoch, its row and its column alone.
+
+    >>> noisy = GaussianNoise(0.4, clip=(0, 1)).corrupt(np.full((2, 3), 0.5, np.float32), seed=0)
+    >>> noisy.shape, bool((noisy >= 0).all() and (noisy <= 1).all())
+    ((2, 3), True)
+    """
+
+    def __init__(self, sigma: float, clip: tuple[float, float] | None = None, redraw: str = "batch"):
+        if not (sigma >= 0 and np.isfinite(sigma)):
+            raise ValueError(f"expected a finite sigma of at least 0, got {sigma!r}")
+        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
+            raise ValueError(f"expected clip=(low, high) with low < high, or None, got {clip!r}")
+        if redraw not in REDRAW:
+            raise ValueError(f"expected redraw 'batch' or 'once', got {redraw!r}")
+        self.sigma, self.clip, self.redraw = sigma, clip, redraw
+
+    def corrupt(self, X: Array, seed: int, epoch: int = 0, rows: Array | None = None) -> Array:
+        """Return a noisy copy of X (N, n), of X's dtype.
+
+        rows: the numbers of X's rows in the data set (N,), 0 to N - 1 by default. ``redraw="once"`` has the noise of epoch 0 in every epoch.
+        """
+        rows = np.arange(len(X)) if rows is None else rows
+        noise = philox.normal(seed, philox.NOISE, 0 if self.redraw == "once" else epoch, rows, X.shape[1])
+        noisy = X + np.asarray(self.sigma * noise, X.dtype)
+        return noisy if self.clip is None else np.clip(noisy, *self.clip, out=noisy)
+
+    def __repr__(self) -> str:
+        return f"GaussianNoise({self.sigma:g}, clip={self.clip}, redraw={self.redraw!r})"

@@ -1,0 +1,59 @@
+"""What a person sees while a model trains: one line that rewrites itself on a terminal, one line per epoch in a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TextIO
+
+REFRESH = 0.1  # seconds between two updates of the line
+
+
+class Progress:
+    """Reports on ``stream``, standard error by default.
+
+    lines: one line per epoch even on a terminal. The time left is an estimate from the speed so far.
+    """
+
+    def __init__(self, epochs: int, label: str = "", stream: TextIO | None = None, lines: bool = False):
+        self.epochs, self.label = epochs, label
+        self.stream = sys.stderr if stream is None else stream
+        self.live = not lines and self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.started = self.shown = time.perf_counter()
+
+    def batch(self, epoch: int, share: float, objective: float) -> None:
+        """Say how far the epoch is (share of its rows, 0 to 1) and the mean objective over them."""
+        now = time.perf_counter()
+        if self.live and now - self.shown >= REFRESH:
+            self.shown = now
+            left = (now - self.started) * (self.epochs / (epoch + share) - 1)
+            self._show(f"{self._head(epoch)} {share:4.0%}  loss {objective:.4f}  {duration(left)} left")
+
+    def epoch(self, epoch: int, objective: float) -> None:
+        """Say that the epoch is complete, and its objective."""
+        line = f"{self._head(epoch)}  loss {objective:.4f}  {duration(time.perf_counter() - self.started)}"
+        if self.live:
+            self._show(line)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Wipe the line that rewrites itself, so that what follows starts on a clean one."""
+        if self.live:
+            self._show("")
+
+    def _head(self, epoch: int) -> str:
+        return f"{self.label}{': ' if self.label else ''}epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+
+    def _show(self, line: str) -> None:
+        self.stream.write(f"\r\x1b[K{line}")
+        self.stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people write it: "4.2 s", "3 min 05 s", "2 h 07 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

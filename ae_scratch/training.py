@@ -1,0 +1,117 @@
+"""Training: epochs over shuffled batches, what is remembered of them, and the same figures for data that is not trained on."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import DivergedError
+from .kernels import philox
+from .kernels.reference import Array
+from .losses import Loss
+from .network import Network, objective_and_gradients
+from .noise import GaussianNoise
+from .optimizers import SGD, Adam
+from .progress import Progress
+
+Figures = dict[str, float]
+History = dict[str, list[float]]
+
+
+@dataclass
+class Job:
+    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), both of the network's dtype."""
+
+    network: Network
+    loss: Loss
+    optimizer: SGD | Adam
+    X: Array
+    T: Array
+    batch_size: int
+    seed: int
+    noise: GaussianNoise | None = None
+
+
+def train(job: Job, epochs: int, history: History, progress: Progress | None = None) -> None:
+    """Train ``job.network`` in place for so many epochs, and append the figures of each to ``history``.
+
+    Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss + penalty``, ``loss`` and
+    ``penalty``: means over the batches, weighted by their rows, measured while the parameters move.
+
+    Raises DivergedError when the objective or a parameter is no longer finite. Ctrl-C raises KeyboardInterrupt after the current step.
+    """
+    with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
+        for epoch in range(epochs):
+            figures = _epoch(job, epoch, interrupted, progress)
+            for name, value in figures.items():
+                history.setdefault(name, []).append(value)
+            if progress:
+                progress.epoch(epoch, figures["objective"])
+
+
+def _epoch(job: Job, epoch: int, interrupted: threading.Event, progress: Progress | None) -> Figures:
+    """Take one step per batch over all rows, and return the epoch's figures."""
+    params, grads = job.network.params, job.network.params.zeros_like()
+    order = philox.permutation(job.seed, epoch, len(job.X))
+    sums = np.zeros(2)
+    for step, start in enumerate(range(0, len(order), job.batch_size)):
+        rows = order[start:start + job.batch_size]
+        X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
+        loss, penalty = objective_and_gradients(job.network, job.loss, X, job.T[rows], grads)
+        if not math.isfinite(loss + penalty):
+            raise _diverged("the objective", epoch, step)
+        job.optimizer.step(params.vector, grads.vector)
+        sums += len(rows) * np.array([loss, penalty])
+        if progress:
+            progress.batch(epoch, (start + len(rows)) / len(order), sums.sum() / (start + len(rows)))
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+    if not np.isfinite(params.vector).all():
+        raise _diverged("a parameter", epoch, step)
+    return _figures(*(sums / len(order)))
+
+
+def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
+    """Return objective, loss and penalty over all rows of X and T, with the parameters as they are.
+
+    The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on ``chunk``,
+    the number of rows that are computed at a time.
+    """
+    sums = np.zeros(2)
+    for start in range(0, len(X), chunk):
+        Y, A = network.forward(X[start:start + chunk])
+        value, _ = loss.forward(Y, T[start:start + chunk])
+        sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
+    return _figures(*(sums / len(X)))
+
+
+def _figures(loss: float, penalty: float) -> Figures:
+    return {"objective": float(loss + penalty), "loss": float(loss), "penalty": float(penalty)}
+
+
+def _diverged(what: str, epoch: int, step: int) -> DivergedError:
+    return DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a smaller "
+                         "learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[threading.Event]:
+    """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step.
+
+    Only where Python's own handler is in place and in the main thread, which alone may set handlers; a second Ctrl-C strikes at once.
+    """
+    interrupted = threading.Event()
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, lambda *_: (interrupted.set(), signal.signal(signal.SIGINT, signal.default_int_handler)))
+    try:
+        yield interrupted
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
