@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,8 +43,8 @@ class Autoencoder:
     loss
         "binary_crossentropy" (targets in [0, 1], nats) or "mse"; both are means over features and samples.
     l1_activity, activity_reduction
-        Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's convention:
-        ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
+        Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's
+        convention: ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
     noise
         None, or a ``GaussianNoise`` that corrupts the inputs while training; the targets stay clean.
     optimizer, learning_rate
@@ -61,9 +60,9 @@ class Autoencoder:
     verbose
         0 nothing, 1 progress on standard error, 2 one line per epoch.
 
-    After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an entry per epoch),
-    ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as it was; one that is interrupted from
-    the keyboard leaves the model fitted up to a completed step.
+    After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an
+    entry per epoch), ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
+    it was; one that is interrupted from the keyboard leaves the model fitted up to a completed step.
 
     >>> X = np.random.default_rng(0).random((64, 6))
     >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, random_state=0).fit(X)
@@ -109,7 +108,7 @@ class Autoencoder:
         self._check_settings()
         X = inputs.as_matrix(X, np.dtype(self.dtype))
         T = self._target(X, y)
-        seed = secrets.randbits(32) if self.random_state is None else int(self.random_state)
+        seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         network, encoder_layers = self._build(X.shape[1], seed)
         loss, noise = LOSSES[self.loss](), self.noise
         if noise is not None and noise.redraw == "once":
@@ -157,7 +156,8 @@ class Autoencoder:
         return evaluate(_without_output(self.network_, self.loss_), self.loss_, X, self._target(X, y), self.batch_size)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
-        """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n, features)."""
+        """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
+        features)."""
         X = self._matrix(X)
         error = (X - self._fitted().predict(X)) ** 2
         return error if per_feature else error.mean(axis=1)
@@ -179,17 +179,19 @@ class Autoencoder:
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def get_weights(self) -> dict[str, Array]:
-        """Return copies of all parameters: {"encoder.0.W": (features, units), "encoder.0.b": (units,), ..., "decoder.0.W": ...}."""
+        """Return copies of all parameters: {"encoder.0.W": (features, units), "encoder.0.b": (units,), ..., "decoder.0.W":
+        ...}."""
         return {name: array.copy() for name, array in self._fitted().params.items()}
 
     def set_weights(self, weights: Mapping[str, Any]) -> Autoencoder:
-        """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for use then.
+        """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for
+        use then.
 
         Raises ValueError, before anything is changed, for missing, unknown, misshapen or non-finite arrays.
         """
         if not hasattr(self, "network_"):
             self._check_settings()
-            if np.ndim(weights.get("encoder.0.W")) != 2:
+            if np.ndim(weights.get("encoder.0.W", 0)) != 2:
                 raise ValueError("expected a matrix 'encoder.0.W' in the weights")
             network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
         else:
@@ -203,17 +205,19 @@ class Autoencoder:
         return f"{self._fitted().summary()}, loss {self.loss}"
 
     def gradcheck(self, X: Any, y: Any = None, entries: int | None = 50, seed: int = 0) -> Report:
-        """Compare the gradients of the objective at the fitted parameters with central differences, in float64; ``print`` the result.
+        """Compare the gradients of the objective at the fitted parameters with central differences, in float64; ``print`` the
+        result.
 
-        entries: so many numbers of each parameter, drawn by ``seed``; None for all of them, which takes two forward passes each.
-        Uses the first rows of X, up to 8, that keep ReLUs and the penalty away from their kink at 0; ValueError if there are none.
+        entries: so many numbers of each parameter, drawn by ``seed``; None for all of them, which takes two forward passes
+        each. Uses the first rows of X, up to 8, that keep ReLUs and the penalty away from their kink at 0; ValueError if
+        there are none.
         """
         network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
         T = self._target(X, y)
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
         if not len(rows):
-            raise ValueError("every row of X brings some ReLU or penalised unit too close to 0, where the derivative jumps: use other rows")
+            raise ValueError("every row of X brings some unit too close to a kink, where the derivative jumps: use other rows")
         X, T, grads = X[rows], T[rows], network.params.zeros_like()
         objective_and_gradients(network, loss, X, T, grads)
         return check_gradients(lambda: objective(network, loss, X, T), network.params, grads, entries=entries, seed=seed)
@@ -222,17 +226,17 @@ class Autoencoder:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their values."""
-        return {name: getattr(self, name) for name in _argument_names()}
+        return {name: getattr(self, name) for name in _arguments()}
 
     def set_params(self, **params: Any) -> Autoencoder:
         """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
         for name, value in params.items():
-            setattr(self, inputs.choose(name, _argument_names(), "parameter"), value)
+            setattr(self, inputs.choose(name, _arguments(), "parameter"), value)
         return self
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
-        changed = {name: value for name, value in self.get_params().items() if repr(value) != repr(defaults[name].default)}
+        defaults = _arguments()
+        changed = {name: value for name, value in self.get_params().items() if repr(value) != repr(defaults[name])}
         return f"Autoencoder({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     # ---- private ----------------------------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ class Autoencoder:
         T = X
         if y is not None and np.ndim(y) != 1:
             if np.shape(y) != X.shape:
-                raise ValueError(f"expected y of X's shape {X.shape} (a target) or 1-D (labels, ignored), got shape {np.shape(y)}")
+                raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
             T = inputs.as_matrix(y, X.dtype, X.shape[1], "y")
         if self.loss == "binary_crossentropy":
             inputs.require_unit_interval(T, "X" if T is X else "y")
@@ -278,18 +282,20 @@ class Autoencoder:
         """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
         rng, dtype = Stream(seed), np.dtype(self.dtype)
         hidden = list(self.hidden_sizes)
-        decoder_hidden = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+        back = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
         between, code = ACTIVATIONS[self.activation], ACTIVATIONS[self.code_activation]
         encoder = _stack([n_features, *hidden, self.code_size], [between] * len(hidden) + [code], rng, dtype)
         if self.l1_activity:
             encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
-        decoder = _stack([self.code_size, *decoder_hidden, n_features], [between] * len(decoder_hidden) + [output], rng, dtype)
-        names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(decoder_hidden) + 1)]
+        decoder = _stack([self.code_size, *back, n_features], [between] * len(back) + [output], rng, dtype)
+        names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
         return Network(encoder + decoder, names), len(encoder)
 
     def _optimizer(self) -> SGD | Adam:
-        return OPTIMIZERS[self.optimizer](self.learning_rate) if isinstance(self.optimizer, str) else copy.deepcopy(self.optimizer)
+        """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
+        named = isinstance(self.optimizer, str)
+        return OPTIMIZERS[self.optimizer](self.learning_rate) if named else copy.deepcopy(self.optimizer)
 
     def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int) -> Autoencoder:
         """Take over what ``fit`` has made, all at once."""
@@ -336,5 +342,8 @@ def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:
     return arrays
 
 
-def _argument_names() -> list[str]:
-    return list(inspect.signature(Autoencoder).parameters)
+def _arguments() -> dict[str, Any]:
+    """The constructor's arguments and their defaults."""
+    import inspect  # slow to import, and training needs none of it
+
+    return {name: parameter.default for name, parameter in inspect.signature(Autoencoder).parameters.items()}

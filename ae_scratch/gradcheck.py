@@ -1,14 +1,14 @@
 """Gradient checks: what backprop says against what the objective itself does when one number is moved a little.
 
-Works on any callable and imports nothing but NumPy, so it can share no mistake with what it checks. Differences see only as far as rounding
-lets them: they want float64, and a step h around 1e-5, where the error h^2 of the formula and the rounding error / h are both small.
+Works on any callable and imports nothing but NumPy, so it can share no mistake with what it checks. Differences see only as
+far as rounding lets them: they want float64, and a step h around 1e-5, where the error h^2 of the formula and the rounding
+error / h are both small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,9 @@ def numerical_gradient(f: Callable[[Array], float], x: Array, h: float = 1e-5, e
     return gradient
 
 
-@dataclass
-class Check:
-    """One parameter's verdict: the entry with the largest relative error, how many were compared, whether all were close enough."""
+class Check(NamedTuple):
+    """One parameter's verdict: the entry with the largest relative error, how many were compared, whether all were close
+    enough."""
 
     name: str
     shape: tuple[int, ...]
@@ -57,8 +57,7 @@ class Check:
     ok: bool
 
 
-@dataclass
-class Report:
+class Report(NamedTuple):
     """The checks of all parameters; ``print(report)`` shows them as a table."""
 
     checks: list[Check]
@@ -72,20 +71,22 @@ class Report:
 
     def __str__(self) -> str:
         width = max(len("parameter"), *(len(check.name) for check in self.checks))
-        lines = [f"{'parameter':<{width}} {'shape':>12} {'compared':>8} {'worst entry':>12} {'analytic':>14} {'numeric':>14} {'error':>8}"]
+        row = f"{{:<{width}}} {{:>12}} {{:>8}} {{:>12}} {{:>14}} {{:>14}} {{:>8}}  {{}}"
+        lines = [row.format("parameter", "shape", "compared", "worst entry", "analytic", "numeric", "error", "").rstrip()]
         for check in self.checks:
             shape, worst = (str(numbers).replace(" ", "") for numbers in (check.shape, check.worst))
-            lines.append(f"{check.name:<{width}} {shape:>12} {check.compared:>8} {worst:>12} {check.analytic:>14.6e} "
-                         f"{check.numeric:>14.6e} {check.error:>8.1e}  {'ok' if check.ok else 'WRONG'}")
+            lines.append(row.format(check.name, shape, check.compared, worst, f"{check.analytic:.6e}", f"{check.numeric:.6e}",
+                                    f"{check.error:.1e}", "ok" if check.ok else "WRONG"))
         return "\n".join(lines)
 
 
-def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: Mapping[str, Any], h: float = 1e-5, tol: float = 1e-7,
-                    entries: int | None = None, seed: int = 0) -> Report:
+def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: Mapping[str, Any], h: float = 1e-5,
+                    tol: float = 1e-7, entries: int | None = None, seed: int = 0) -> Report:
     """Compare ``grads`` with central differences of f, which is called without arguments and reads ``params``.
 
-    An entry is right if |a - n| <= tol max(|a|, |n|, 0.01 max |n|) + 4 eps |f| / h, with a analytic, n numeric, the maximum over the parameter's
-    compared entries; the last term is what rounding f alone can do to n. entries: compare so many, drawn by ``seed``, in each parameter.
+    An entry is right if |a - n| <= tol max(|a|, |n|, 0.01 max |n|) + 4 eps |f| / h, with a analytic, n numeric, the maximum
+    over the parameter's compared entries; the last term is what rounding f alone can do to n. entries: compare so many, drawn
+    by ``seed``, in each parameter.
 
     Raises ValueError if the names or shapes of ``params`` and ``grads`` differ.
 
@@ -95,21 +96,23 @@ def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: 
     >>> check_gradients(lambda: float((w ** 2).sum()), {"w": w}, {"w": w}).ok
     False
     """
-    shapes = {name: (x.shape, np.shape(grads.get(name))) for name, x in params.items()}
+    shapes = {name: (x.shape, np.shape(grads[name]) if name in grads else None) for name, x in params.items()}
     if set(params) != set(grads) or any(x != g for x, g in shapes.values()):
-        raise ValueError(f"expected gradients named and shaped like the parameters, got {({n: np.shape(g) for n, g in grads.items()})} "
-                         f"for {({n: x.shape for n, x in params.items()})}")
+        raise ValueError(f"expected gradients named and shaped like the parameters {({n: x.shape for n, x in params.items()})}, "
+                         f"got {({n: np.shape(g) for n, g in grads.items()})}")
     rng, rounding = np.random.default_rng(seed), 4 * np.finfo(np.float64).eps * abs(f()) / h
     checks = []
     for name, x in params.items():
-        chosen = np.arange(x.size) if entries is None or entries >= x.size else np.sort(rng.choice(x.size, entries, replace=False))
+        some = entries is not None and entries < x.size
+        chosen = np.sort(rng.choice(x.size, entries, replace=False)) if some else np.arange(x.size)
         numeric = numerical_gradient(lambda _: f(), x, h, chosen).ravel()[chosen]
-        checks.append(_check(name, x.shape, chosen, np.asarray(grads[name], np.float64).ravel()[chosen], numeric, tol, rounding))
+        analytic = np.asarray(grads[name], np.float64).ravel()[chosen]
+        checks.append(_check(name, x.shape, chosen, analytic, numeric, tol, rounding))
     return Report(checks, h, tol)
 
 
-def _check(name: str, shape: tuple[int, ...], chosen: NDArray[np.intp], analytic: Array, numeric: Array, tol: float,
-           rounding: float) -> Check:
+def _check(name: str, shape: tuple[int, ...], chosen: NDArray[np.intp], analytic: Array, numeric: Array,
+           tol: float, rounding: float) -> Check:
     difference = np.abs(analytic - numeric)
     size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), 0.01 * np.abs(numeric).max())
     error = np.divide(difference, size, out=np.zeros_like(size), where=size > 0)

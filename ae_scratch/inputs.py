@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +24,8 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
         raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__})")
     if array.ndim != 2:
         hint = ": reshape(-1, 1) for one feature, reshape(1, -1) for one sample" if array.ndim == 1 else ": reshape(len(X), -1)"
-        raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {array.shape}{hint if array.ndim else ''}")
+        hint = hint if array.ndim else ""
+        raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {array.shape}{hint}")
     if 0 in array.shape:
         raise ValueError(f"expected at least one sample and one feature in {name}, got shape {array.shape}")
     if n_features is not None and array.shape[1] != n_features:
@@ -57,6 +58,8 @@ def choose(value: Any, known: Iterable[str], argument: str) -> str:
     names = list(known)
     if value in names:
         return str(value)
+    import difflib  # slow to import, and only an error needs it
+
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{argument}={value!r} is unknown: expected one of {', '.join(map(repr, names))}{hint}")
@@ -66,16 +69,18 @@ def whole(value: Any, argument: str, least: int = 1, most: int | None = None) ->
     """Return the value if it is an integer in range; TypeError or ValueError otherwise."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{argument} must be an integer, got {value!r}")
-    if value < least or (most is not None and value > most):
+    integer = int(value)
+    if integer < least or (most is not None and integer > most):
         limits = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{argument} must be {limits}, got {value}")
-    return int(value)
+    return integer
 
 
 def number(value: Any, argument: str, positive: bool = False) -> float:
     """Return the value if it is a finite real number, at least 0 or above 0; TypeError or ValueError otherwise."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {value!r}")
-    if not np.isfinite(value) or value < 0 or (positive and value == 0):
+    real = float(value)
+    if not math.isfinite(real) or real < 0 or (positive and real == 0):
         raise ValueError(f"{argument} must be finite and {'above' if positive else 'at least'} 0, got {value}")
-    return float(value)
+    return real

@@ -1,13 +1,13 @@
 """Layers: each a forward and a backward side by side, with the formula and the shapes of both.
 
-A layer owns its parameters and nothing else. ``forward`` returns what ``backward`` will need as an explicit value, the cache: the
-layer's input and output. The two halves of ``backward`` can be had alone, since training wants them at different moments: ``input_gradient``
-passes the gradient on to the layer before, ``parameter_gradients`` is what the layer itself learns from.
+A layer owns its parameters and nothing else. ``forward`` returns what ``backward`` will need as an explicit value, the cache:
+the layer's input and output. The two halves of ``backward`` can be had alone, since training wants them at different moments:
+``input_gradient`` passes the gradient on to the layer before, ``parameter_gradients`` is what the layer itself learns from.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -56,7 +56,7 @@ class Layer:
         return ()
 
     def penalty(self, A: Array, rows: int | None = None) -> float:
-        """Return what the activations A add to the objective of a batch of so many rows (as many as A has, unless told otherwise)."""
+        """Return what the activations A add to the objective of a batch of so many rows, by default as many as A has."""
         return 0.0
 
     def __repr__(self) -> str:
@@ -66,8 +66,9 @@ class Layer:
 class Dense(Layer):
     """A fully connected layer: Y = X W + b.
 
-    Weights are drawn uniformly from +-sqrt(6 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 16), biases are zero. ``rng`` is anything with
-    NumPy's ``uniform(low, high, size)``. The dtype of the parameters, float32 or float64, is the dtype of the arithmetic.
+    Weights are drawn uniformly from +-sqrt(6 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 16), biases are zero. ``rng`` is
+    anything with NumPy's ``uniform(low, high, size)``. The dtype of the parameters, float32 or float64, is the dtype of the
+    arithmetic.
 
     >>> layer = Dense(3, 2, rng=np.random.default_rng(0))
     >>> Y, cache = layer.forward(np.ones((5, 3), np.float32))

@@ -1,7 +1,7 @@
 """Losses: how far the output is from the target, as a mean over features and samples, and the gradient of that mean.
 
-``forward(Y, T)`` returns the loss and a cache, ``backward(cache)`` the gradient with respect to Y. For both losses the cache is D, the
-reconstruction minus the target: the gradient is a multiple of it.
+``forward(Y, T)`` returns the loss and a cache, ``backward(cache)`` the gradient with respect to Y. For both losses the cache
+is D, the reconstruction minus the target: the gradient is a multiple of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Loss:
     output_activation: type[Layer] = Identity  # what turns the network's output into the reconstruction
 
     def forward(self, Y: Array, T: Array) -> tuple[float, Array]:
-        """Return the loss (mean over features and samples) of the output Y for the target T, both (N, n), and the cache D (N, n)."""
+        """Return the loss (mean over features and samples) of the output Y for the target T, both (N, n), and the cache D (N,
+        n)."""
         if Y.shape != T.shape:
             raise ValueError(f"expected a target of the output's shape {Y.shape}, got {T.shape}")
         rows, D = self.rows(Y, T)
@@ -40,12 +41,12 @@ class Loss:
 class BinaryCrossEntropy(Loss):
     """Binary cross-entropy of targets in [0, 1], from logits Z, in nats: the last activation, a sigmoid, is part of it.
 
-    loss = mean of -T log P - (1 - T) log(1 - P) with P = sigmoid(Z). Taken from Z nothing overflows and nothing is clipped, and the
-    derivative of log cancels that of the sigmoid: dP/dZ = P (1 - P) against (P - T) / (P (1 - P)) leaves P - T.
+    loss = mean of -T log P - (1 - T) log(1 - P) with P = sigmoid(Z). Taken from Z nothing overflows and nothing is clipped,
+    and the derivative of log cancels that of the sigmoid: dP/dZ = P (1 - P) against (P - T) / (P (1 - P)) leaves P - T.
 
     >>> loss = BinaryCrossEntropy()
     >>> value, D = loss.forward(np.zeros((2, 3)), np.ones((2, 3)))
-    >>> round(value, 6), loss.backward(D)[0, 0] * 6
+    >>> round(value, 6), float(loss.backward(D)[0, 0]) * 6
     (0.693147, -0.5)
     """
 

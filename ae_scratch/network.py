@@ -1,8 +1,8 @@
 """A chain of layers: the activations of one batch, and the gradients of the objective.
 
-The chain rule stands here once, as three loops: ``forward`` fills the activations A, ``backward`` their gradients dA from the last to the
-first, ``parameter_gradients`` what each layer learns from both. They write into arrays that the caller provides, the whole batch or any
-rows of it.
+The chain rule stands here once, as three loops: ``forward`` fills the activations A, ``backward`` their gradients dA from the
+last to the first, ``parameter_gradients`` what each layer learns from both. They write into arrays that the caller provides,
+the whole batch or any rows of it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ def forward(layers: Sequence[Layer], A: Sequence[Array]) -> None:
 
 
 def backward(layers: Sequence[Layer], A: Sequence[Array], dA: Sequence[Array], first: int = 0) -> None:
-    """dA[i] = the gradient at the input of layer i, made of dA[i + 1], the one at its output; from the last layer down to ``first``."""
+    """dA[i] = the gradient at the input of layer i, made of dA[i + 1], the one at its output; down to layer ``first``."""
     for i in range(len(layers) - 1, first - 1, -1):
         layers[i].input_gradient(dA[i + 1], A[i], A[i + 1], dA[i])
 
 
-def parameter_gradients(layers: Sequence[Layer], A: Sequence[Array], dA: Sequence[Array], grads: Sequence[tuple[Array, ...]]) -> None:
+def parameter_gradients(layers: Sequence[Layer], A: Sequence[Array], dA: Sequence[Array],
+                        grads: Sequence[tuple[Array, ...]]) -> None:
     """grads[i] = the gradients of the parameters of layer i, made of its input A[i] and dA[i + 1], the gradient at its output."""
     for i in range(len(layers)):
         layers[i].parameter_gradients(dA[i + 1], A[i], *grads[i])
@@ -41,9 +42,10 @@ def parameter_gradients(layers: Sequence[Layer], A: Sequence[Array], dA: Sequenc
 class Network:
     """Layers applied one after the other.
 
-    The network moves the parameters of its layers into one vector, ``params.vector``; W and b of each layer become views of it. In ``params``
-    they are called ``"0.W", "0.b", "1.W", ...``, counting the layers that have any, or by ``names`` in place of the numbers. A slice
-    ``network[a:b]`` is a network of those layers over the same numbers: an encoder is the front part of an autoencoder.
+    The network moves the parameters of its layers into one vector, ``params.vector``; W and b of each layer become views of
+    it. In ``params`` they are called ``"0.W", "0.b", "1.W", ...``, counting the layers that have any, or by ``names`` in
+    place of the numbers. A slice ``network[a:b]`` is a network of those layers over the same numbers: an encoder is the front
+    part of an autoencoder.
 
     Raises ValueError if nothing has parameters, sizes do not fit, or a layer belongs to another network already.
 
@@ -60,12 +62,13 @@ class Network:
         self.layers = tuple(layers)
         learning = [layer for layer in self.layers if layer.parameters]
         if not learning:
-            raise ValueError("expected at least one layer with parameters, such as Dense, got none: there is nothing to learn")
+            raise ValueError("expected at least one layer with parameters, such as Dense: there is nothing to learn")
         if len(set(map(id, learning))) < len(learning) or any(layer.in_network for layer in learning):
             raise ValueError("a layer can be in one network, once: take a slice network[a:b] to share layers, or make a new layer")
         prefixes = names or [str(i) for i in range(len(learning))]
+        keys = [f"{prefix}.{name}" for prefix, layer in zip(prefixes, learning) for name in layer.parameters]
         self.widths = _widths(self.layers, learning[0])
-        self.params = _gather(self.layers, [f"{prefix}.{name}" for prefix, layer in zip(prefixes, learning) for name in layer.parameters])
+        self.params = _gather(self.layers, keys)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -106,7 +109,7 @@ class Network:
         return A[-1], A
 
     def backward(self, dY: Array, cache: list[Array]) -> tuple[Array, Arrays]:
-        """Return dX, shaped like X, and the gradients of the parameters, named like ``params``; penalties on activations take part.
+        """Return dX, shaped like X, and the gradients of the parameters, named like ``params``; penalties included.
 
         dY: the gradient of the loss with respect to the output Y, (N, n_out).
         """
@@ -117,7 +120,7 @@ class Network:
         return dA[0], grads
 
     def penalty(self, cache: list[Array], rows: int | None = None) -> float:
-        """Return the sum of the layers' penalties for these activations, as part of a batch of so many rows (theirs by default)."""
+        """Return the sum of the layers' penalties for these activations, in a batch of so many rows (theirs by default)."""
         return sum(layer.penalty(A, rows) for layer, A in zip(self.layers, cache[1:]))
 
     def predict(self, X: Array, batch_size: int = 1024) -> Array:
@@ -128,9 +131,10 @@ class Network:
         return out
 
     def kink_distance(self, X: Array) -> Array:
-        """Return for each row of X how close any ReLU's input or penalised activation comes to 0, where the derivative jumps: (N,).
+        """Return how close any ReLU's input or penalised activation comes to 0, where the derivative jumps, per row: (N,).
 
-        The zeros that a ReLU puts out are not close to the kink of a penalty behind it: they stay zeros if their input moves a little.
+        The zeros that a ReLU puts out are not close to the kink of a penalty behind it: they stay zeros if their input moves
+        a little.
         """
         A = self.forward(X)[1]
         distance = np.full(len(X), np.inf)

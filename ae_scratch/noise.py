@@ -13,8 +13,9 @@ REDRAW = ("batch", "once")
 class GaussianNoise:
     """X + sigma N(0, 1), then clipped to the interval ``clip`` if one is given.
 
-    redraw: ``"batch"`` draws new noise whenever a sample is used, so that no epoch sees the same noise again; ``"once"`` draws it once before
-    training, as the article does. The noise on a number depends on the seed, the epoch, its row and its column alone.
+    redraw: ``"batch"`` draws new noise whenever a sample is used, so that no epoch sees the same noise again; ``"once"``
+    draws it once before training, as the article does. The noise on a number depends on the seed, the epoch, its row and its
+    column alone.
 
     >>> noisy = GaussianNoise(0.4, clip=(0, 1)).corrupt(np.full((2, 3), 0.5, np.float32), seed=0)
     >>> noisy.shape, bool((noisy >= 0).all() and (noisy <= 1).all())
@@ -33,7 +34,8 @@ class GaussianNoise:
     def corrupt(self, X: Array, seed: int, epoch: int = 0, rows: Array | None = None) -> Array:
         """Return a noisy copy of X (N, n), of X's dtype.
 
-        rows: the numbers of X's rows in the data set (N,), 0 to N - 1 by default. ``redraw="once"`` has the noise of epoch 0 in every epoch.
+        rows: the numbers of X's rows in the data set (N,), 0 to N - 1 by default. ``redraw="once"`` has the noise of epoch 0
+        in every epoch.
         """
         rows = np.arange(len(X)) if rows is None else rows
         noise = philox.normal(seed, philox.NOISE, 0 if self.redraw == "once" else epoch, rows, X.shape[1])

@@ -33,7 +33,8 @@ class SGD:
 
 
 class Adam:
-    """Adam: each parameter moves by lr m_hat / (sqrt(v_hat) + eps), m and v being running means of its gradient and squared gradient.
+    """Adam: each parameter moves by lr m_hat / (sqrt(v_hat) + eps), m and v being running means of its gradient and squared
+    gradient.
 
     Kingma & Ba 2015, Algorithm 1, with eps added after the bias correction. beta^t is kept as a running product.
 

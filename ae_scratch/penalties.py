@@ -12,10 +12,11 @@ REDUCTIONS = ("sum", "mean")
 
 
 class L1Activity(Layer):
-    """The penalty lam * sum |a| over units and rows, which pushes activations to 0: put it behind the layer whose output shall be sparse.
+    """The penalty lam * sum |a| over units and rows, which pushes activations to 0: put it behind the layer whose output
+    shall be sparse.
 
-    reduction: ``"sum"`` adds it up over the rows of a batch, so that it weighs batch_size times more against a loss that is a mean; this
-    is what Keras 1.0.7 to 2.3.1 computed, and with them the article. ``"mean"`` divides by the rows of the batch.
+    reduction: ``"sum"`` adds it up over the rows of a batch, so that it weighs batch_size times more against a loss that is a
+    mean; this is what Keras 1.0.7 to 2.3.1 computed, and with them the article. ``"mean"`` divides by the rows of the batch.
 
     >>> A = np.array([[1.0, -2.0], [0.0, 3.0]])
     >>> layer = L1Activity(0.1, reduction="sum")

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ Figures = dict[str, float]
 History = dict[str, list[float]]
 
 
-@dataclass
-class Job:
+class Job(NamedTuple):
     """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), both of the network's dtype."""
 
     network: Network
@@ -41,10 +40,11 @@ class Job:
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None) -> None:
     """Train ``job.network`` in place for so many epochs, and append the figures of each to ``history``.
 
-    Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss + penalty``, ``loss`` and
-    ``penalty``: means over the batches, weighted by their rows, measured while the parameters move.
+    Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss +
+    penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move.
 
-    Raises DivergedError when the objective or a parameter is no longer finite. Ctrl-C raises KeyboardInterrupt after the current step.
+    Raises DivergedError when the objective or a parameter is no longer finite. Ctrl-C raises KeyboardInterrupt after the
+    current step.
     """
     with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(epochs):
@@ -80,8 +80,8 @@ def _epoch(job: Job, epoch: int, interrupted: threading.Event, progress: Progres
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
     """Return objective, loss and penalty over all rows of X and T, with the parameters as they are.
 
-    The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on ``chunk``,
-    the number of rows that are computed at a time.
+    The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on
+    ``chunk``, the number of rows that are computed at a time.
     """
     sums = np.zeros(2)
     for start in range(0, len(X), chunk):
@@ -104,12 +104,18 @@ def _diverged(what: str, epoch: int, step: int) -> DivergedError:
 def interrupt_deferred() -> Iterator[threading.Event]:
     """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step.
 
-    Only where Python's own handler is in place and in the main thread, which alone may set handlers; a second Ctrl-C strikes at once.
+    Only where Python's own handler is in place and in the main thread, which alone may set handlers; a second Ctrl-C strikes
+    at once.
     """
     interrupted = threading.Event()
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def remember(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     if ours:
-        signal.signal(signal.SIGINT, lambda *_: (interrupted.set(), signal.signal(signal.SIGINT, signal.default_int_handler)))
+        signal.signal(signal.SIGINT, remember)
     try:
         yield interrupted
     finally:

@@ -1,8 +1,8 @@
 """Random numbers by address: a number depends on (seed, purpose, epoch, sample, index) and on nothing else.
 
-Not on how many were drawn before, nor on batches, threads or the version of NumPy: the noise on pixel 40 of sample 7 in epoch 3 is
-the same wherever and whenever it is computed. The generator is Philox-4x32-10 (Salmon et al., "Parallel random
-numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply and xor that scramble a counter under a key.
+Not on how many were drawn before, nor on batches, threads or the version of NumPy: the noise on pixel 40 of sample 7 in epoch
+3 is the same wherever and whenever it is computed. The generator is Philox-4x32-10 (Salmon et al., "Parallel random numbers:
+as easy as 1, 2, 3", SC 2011): ten rounds of multiply and xor that scramble a counter under a key.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def normal(seed: int, purpose: int, epoch: int, samples: np.ndarray, n: int) -> 
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     """Return the order of the n samples in an epoch, int64: sort them by a random number each.
 
-    The sample's index fills the lower half of its sort key, so no two keys are equal and any sorting algorithm gives the same order.
+    The sample's index fills the lower half of its sort key, so no two keys are equal and any sorting algorithm gives the same
+    order.
     """
     if n >= 1 << 32:
         raise ValueError(f"expected fewer than 2**32 samples, got {n}")

@@ -1,8 +1,9 @@
 """The vocabulary: every operation that layers, losses, penalties and optimizers are written with, defined in NumPy.
 
-Each function is a definition, to be read; it needs no more than arrays. An operation never changes its operands; like NumPy's own
-functions it returns a new array, or fills and returns ``out``. Only the updates at the end work in place, as updates do. Rows are examples;
-``dQ`` is the gradient of the objective with respect to Q, in Q's shape. All arrays of a call have one dtype.
+Each function is a definition, to be read; it needs no more than arrays. An operation never changes its operands; like NumPy's
+own functions it returns a new array, or fills and returns ``out``. Only the updates at the end work in place, as updates do.
+Rows are examples; ``dQ`` is the gradient of the objective with respect to Q, in Q's shape. All arrays of a call have one
+dtype.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-TINY = 2.0**-100  # moments below are set to zero: a unit that died would otherwise hold subnormal numbers for ever, 3 times slower
+TINY = 2.0**-100  # smaller moments become zero: those of a dead unit would turn subnormal, and every step 3 times slower
 
 
 # ---- products and sums ----------------------------------------------------------------------------------------------
