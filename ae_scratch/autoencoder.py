@@ -15,7 +15,7 @@ from .gradcheck import Report, check_gradients
 from .kernels.philox import Stream
 from .kernels.reference import Array
 from .layers import ACTIVATIONS, Dense, Layer
-from .losses import LOSSES, Loss
+from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
 from .noise import GaussianNoise
 from .optimizers import OPTIMIZERS, SGD, Adam
@@ -107,10 +107,10 @@ class Autoencoder:
         """
         self._check_settings()
         X = inputs.as_matrix(X, np.dtype(self.dtype))
-        T = self._target(X, y)
+        loss, noise = LOSSES[self.loss](), self.noise
+        T = self._target(X, y, loss)
         seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         network, encoder_layers = self._build(X.shape[1], seed)
-        loss, noise = LOSSES[self.loss](), self.noise
         if noise is not None and noise.redraw == "once":
             X, noise = noise.corrupt(X, seed), None
         job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise)
@@ -153,7 +153,8 @@ class Autoencoder:
         loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
         """
         X = self._matrix(X)
-        return evaluate(_without_output(self.network_, self.loss_), self.loss_, X, self._target(X, y), self.batch_size)
+        T = self._target(X, y, self.loss_)
+        return evaluate(_without_output(self.network_, self.loss_), self.loss_, X, T, self.batch_size)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
@@ -214,7 +215,7 @@ class Autoencoder:
         """
         network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
-        T = self._target(X, y)
+        T = self._target(X, y, loss)
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
         if not len(rows):
             raise ValueError("every row of X brings some unit too close to a kink, where the derivative jumps: use other rows")
@@ -264,17 +265,18 @@ class Autoencoder:
         if self.noise is not None and not isinstance(self.noise, GaussianNoise):
             raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
-            raise ValueError(f"loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got {self.output_activation!r}; "
-                             "use loss='mse' for other outputs")
+            raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
+                             f"{self.output_activation!r}; use loss='mse' for other outputs")
 
-    def _target(self, X: Array, y: Any) -> Array:
+    @staticmethod
+    def _target(X: Array, y: Any, loss: Loss) -> Array:
         """The target of X: X itself, or a y of its shape; checked."""
         T = X
         if y is not None and np.ndim(y) != 1:
             if np.shape(y) != X.shape:
                 raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
             T = inputs.as_matrix(y, X.dtype, X.shape[1], "y")
-        if self.loss == "binary_crossentropy":
+        if isinstance(loss, BinaryCrossEntropy):
             inputs.require_unit_interval(T, "X" if T is X else "y")
         return T
 
@@ -294,8 +296,9 @@ class Autoencoder:
 
     def _optimizer(self) -> SGD | Adam:
         """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
-        named = isinstance(self.optimizer, str)
-        return OPTIMIZERS[self.optimizer](self.learning_rate) if named else copy.deepcopy(self.optimizer)
+        if isinstance(self.optimizer, str):
+            return OPTIMIZERS[self.optimizer](self.learning_rate)
+        return copy.deepcopy(self.optimizer)
 
     def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int) -> Autoencoder:
         """Take over what ``fit`` has made, all at once."""

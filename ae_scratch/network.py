@@ -64,7 +64,7 @@ class Network:
         if not learning:
             raise ValueError("expected at least one layer with parameters, such as Dense: there is nothing to learn")
         if len(set(map(id, learning))) < len(learning) or any(layer.in_network for layer in learning):
-            raise ValueError("a layer can be in one network, once: take a slice network[a:b] to share layers, or make a new layer")
+            raise ValueError("a layer can be in one network, once: share it by a slice network[a:b], or make a new one")
         prefixes = names or [str(i) for i in range(len(learning))]
         keys = [f"{prefix}.{name}" for prefix, layer in zip(prefixes, learning) for name in layer.parameters]
         self.widths = _widths(self.layers, learning[0])
