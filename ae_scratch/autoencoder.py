@@ -244,9 +244,8 @@ class Autoencoder:
 
     def _check_settings(self) -> None:
         """Raise TypeError or ValueError for a constructor argument that makes no sense."""
-        for name in ("hidden_sizes", "decoder_sizes"):
-            for size in getattr(self, name) or ():
-                inputs.whole(size, name)
+        inputs.whole_numbers(self.hidden_sizes, "hidden_sizes")
+        inputs.whole_numbers(() if self.decoder_sizes is None else self.decoder_sizes, "decoder_sizes")
         for name in ("code_size", "batch_size", "epochs"):
             inputs.whole(getattr(self, name), name)
         if self.random_state is not None:

@@ -76,6 +76,13 @@ def whole(value: Any, argument: str, least: int = 1, most: int | None = None) ->
     return integer
 
 
+def whole_numbers(values: Any, argument: str) -> list[int]:
+    """Return the values as a list if all are integers of at least 1; TypeError or ValueError otherwise."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{argument} must be a sequence of integers such as (128,), got {values!r}")
+    return [whole(value, argument) for value in values]
+
+
 def number(value: Any, argument: str, positive: bool = False) -> float:
     """Return the value if it is a finite real number, at least 0 or above 0; TypeError or ValueError otherwise."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
