@@ -1,7 +1,8 @@
 """Forward passes that share no code with the package and accept complex numbers; every branch looks at the real part only.
 
 With them the complex step gives derivatives free of cancellation: Im f(x + ih) / h with h = 1e-30 is exact to rounding
-(Squire & Trapp 1998). A model is a list of ("dense", W, b), ("relu",), ("sigmoid",), ("tanh",), ("identity",), ("l1", lam, reduction).
+(Squire & Trapp 1998). A model is a list of ("dense", W, b), ("relu",), ("sigmoid",), ("tanh",), ("identity",), ("l1", lam,
+reduction).
 """
 
 import numpy as np

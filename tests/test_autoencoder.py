@@ -34,8 +34,9 @@ def test_architectures(hidden, code, decoder, widths):
     assert np.allclose(model.decode(model.encode(X)), model.reconstruct(X), rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss, output, low, high", [("binary_crossentropy", None, 0, 1), ("mse", None, -9, 9), ("mse", "sigmoid", 0, 1),
-                                                     ("mse", "tanh", -1, 1), ("mse", "relu", 0, 9)])
+@pytest.mark.parametrize("loss, output, low, high", [
+    ("binary_crossentropy", None, 0, 1), ("mse", None, -9, 9), ("mse", "sigmoid", 0, 1), ("mse", "tanh", -1, 1),
+    ("mse", "relu", 0, 9)])
 def test_output_activations_bound_the_reconstruction(loss, output, low, high):
     reconstruction = fitted(loss=loss, output_activation=output, epochs=20, learning_rate=0.01).reconstruct(3 * X - 1)
     assert low <= reconstruction.min() and reconstruction.max() <= high
@@ -241,7 +242,8 @@ def test_a_wrong_width_is_named():
 
 
 def test_before_fit():
-    for use in (lambda m: m.encode(X), lambda m: m.summary(), lambda m: m.encoder, lambda m: m.get_weights(), lambda m: m.evaluate(X)):
+    for use in (lambda m: m.encode(X), lambda m: m.summary(), lambda m: m.encoder, lambda m: m.get_weights(),
+                lambda m: m.evaluate(X)):
         with pytest.raises(NotFittedError, match="not fitted yet"):
             use(Autoencoder())
 

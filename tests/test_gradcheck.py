@@ -41,8 +41,8 @@ def test_single_precision_is_refused():
         numerical_gradient(lambda x: 0.0, np.ones(2, np.float32))
 
 
-@pytest.mark.parametrize("wrong", [lambda g: g * (1 + 1e-5), lambda g: -g, lambda g: g + [0, 0, 1e-4], lambda g: np.full(3, np.nan),
-                                   lambda g: g * [1, 1, 0]])
+@pytest.mark.parametrize("wrong", [lambda g: g * (1 + 1e-5), lambda g: -g, lambda g: g + [0, 0, 1e-4],
+                                   lambda g: np.full(3, np.nan), lambda g: g * [1, 1, 0]])
 def test_wrong_gradients_are_seen(wrong):
     w, u = np.array([1.0, -2.0, 0.5]), np.array([3.0])
     f = lambda: float((w ** 3).sum() * u[0])  # noqa: E731

@@ -1,4 +1,5 @@
-"""Every gradient against two independent derivatives: the complex step on the oracle, and central differences on the code itself."""
+"""Every gradient against two independent derivatives: the complex step on the oracle, and central differences on the code
+itself."""
 
 import numpy as np
 import oracle

@@ -1,4 +1,5 @@
-"""Random numbers: published answers of Philox, the normal quantile against the standard library, and independence of the address."""
+"""Random numbers: published answers of Philox, the normal quantile against the standard library, and independence of the
+address."""
 
 import hashlib
 import math
@@ -13,7 +14,8 @@ from ae_scratch.kernels import philox
 @pytest.mark.parametrize("counter, key, answer", [  # the known-answer vectors that come with Random123
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
+     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
 ])
 def test_published_answers(counter, key, answer):
     got = philox.philox4x32(tuple(np.array([word], np.uint64) for word in counter), key)
