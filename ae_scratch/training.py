@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -46,35 +45,27 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     Raises DivergedError when the objective or a parameter is no longer finite. Ctrl-C raises KeyboardInterrupt after the
     current step.
     """
+    network, n = job.network, len(job.X)
+    grads = network.params.zeros_like()
     with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(epochs):
-            figures = _epoch(job, epoch, interrupted, progress)
-            for name, value in figures.items():
+            order, sums = philox.permutation(job.seed, epoch, n), np.zeros(2)
+            for start in range(0, n, job.batch_size):
+                rows = order[start:start + job.batch_size]
+                X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
+                loss, penalty = objective_and_gradients(network, job.loss, X, job.T[rows], grads)
+                _require_finite(np.array([loss, penalty]), "the objective", epoch, start // job.batch_size)
+                job.optimizer.step(network.params.vector, grads.vector)
+                sums += len(rows) * np.array([loss, penalty])
+                if progress:
+                    progress.batch(epoch, (start + len(rows)) / n, sums.sum() / (start + len(rows)))
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+            _require_finite(network.params.vector, "a parameter", epoch, start // job.batch_size)
+            for name, value in _figures(*(sums / n)).items():
                 history.setdefault(name, []).append(value)
             if progress:
-                progress.epoch(epoch, figures["objective"])
-
-
-def _epoch(job: Job, epoch: int, interrupted: threading.Event, progress: Progress | None) -> Figures:
-    """Take one step per batch over all rows, and return the epoch's figures."""
-    params, grads = job.network.params, job.network.params.zeros_like()
-    order = philox.permutation(job.seed, epoch, len(job.X))
-    sums = np.zeros(2)
-    for step, start in enumerate(range(0, len(order), job.batch_size)):
-        rows = order[start:start + job.batch_size]
-        X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
-        loss, penalty = objective_and_gradients(job.network, job.loss, X, job.T[rows], grads)
-        if not math.isfinite(loss + penalty):
-            raise _diverged("the objective", epoch, step)
-        job.optimizer.step(params.vector, grads.vector)
-        sums += len(rows) * np.array([loss, penalty])
-        if progress:
-            progress.batch(epoch, (start + len(rows)) / len(order), sums.sum() / (start + len(rows)))
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-    if not np.isfinite(params.vector).all():
-        raise _diverged("a parameter", epoch, step)
-    return _figures(*(sums / len(order)))
+                progress.epoch(epoch, history["objective"][-1])
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
@@ -95,9 +86,10 @@ def _figures(loss: float, penalty: float) -> Figures:
     return {"objective": float(loss + penalty), "loss": float(loss), "penalty": float(penalty)}
 
 
-def _diverged(what: str, epoch: int, step: int) -> DivergedError:
-    return DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a smaller "
-                         "learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
+def _require_finite(values: Array, what: str, epoch: int, step: int) -> None:
+    if not np.isfinite(values).all():
+        raise DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a smaller "
+                            "learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
 
 
 @contextmanager

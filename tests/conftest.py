@@ -1,10 +1,16 @@
-"""Strict floating point in every test: an overflow, a division by zero or an invalid operation is an error."""
+"""What holds for every test: one BLAS thread, and strict floating point."""
 
-import numpy as np
-import pytest
+import os
+
+# Small products gain nothing from a second thread, and two that wait for each other on a busy machine take many times longer.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def strict_floating_point():
+    """An overflow, a division by zero or an invalid operation is an error."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield
