@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .experiments import ARTICLE, Data, Outcome
+from .files import replacing
 
 THREAD_VARIABLES = "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"
 
@@ -117,14 +118,9 @@ def _experiment(by_seed: Mapping[int, Outcome]) -> dict[str, Any]:
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write JSON completely or not at all: beside the file, then renamed."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    """Write JSON to a file, completely or not at all."""
+    with replacing(path) as part:
         part.write_text(to_json(content) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except BaseException:  # KeyboardInterrupt too
-        part.unlink(missing_ok=True)
-        raise
 
 
 def to_json(content: Mapping[str, Any]) -> str:

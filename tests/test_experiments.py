@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from ae_scratch import GaussianNoise, datasets, experiments, report
+from ae_scratch import GaussianNoise, datasets, experiments, files, report
 from ae_scratch.experiments import ARTICLE, EXPERIMENTS
 
 PUBLISHED = {  # the article's figures, typed in a second time
@@ -129,7 +129,7 @@ def test_results_are_json_with_everything_in_them(data, outcomes):
 def test_results_are_written_completely_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
     report.write_json({"a": 1}, path)
-    monkeypatch.setattr(report.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         report.write_json({"a": 2}, path)
     assert json.loads(path.read_text()) == {"a": 1} and [file.name for file in tmp_path.iterdir()] == ["results.json"]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataFormatError, DownloadError
+from ..files import replacing
 from .idx import idx_sha256, parse_idx, read_idx
 
 SHA256 = {  # of the uncompressed content, in the order of Dataset's arrays
@@ -210,17 +211,6 @@ def _verify(data: bytes, sha256: str) -> None:
 
 
 def _store(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all: beside it under a name of its own, to the disk, then renamed."""
-    from tempfile import NamedTemporaryFile
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False)
-    try:
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
-    except BaseException:  # KeyboardInterrupt too
-        Path(file.name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as part:
+        part.write_bytes(data)

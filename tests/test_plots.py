@@ -1,0 +1,419 @@
+"""The pictures, judged by what the returned figures hold: data, labels, scales, looks; and by the bytes that are written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ae_scratch import plots
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'ae_scratch[plot]'")
+
+LONG = "A long title, such as those that name the experiment, its layers, the data, the number of epochs and the seed " * 2
+DIGITS = np.random.default_rng(0).random((7, 784))
+WEIGHTS = np.random.default_rng(1).normal(size=(784, 13))
+CODES = np.maximum(0, np.random.default_rng(2).normal(size=(250, 4))) ** 3
+ERRORS = {"tested on digits": {"trained on digits": 0.009, "trained on strokes": 0.0312},
+          "tested on strokes": {"trained on digits": 0.07, "trained on strokes": 0.02}}
+
+DRAWINGS = {
+    "image_rows": lambda title="": plots.image_rows({"original": DIGITS, "noisy input of it": 2 * DIGITS, "x": DIGITS}, title),
+    "filters": lambda title="": plots.filters(WEIGHTS, title),
+    "loss_curves": lambda title="", ax=None: plots.loss_curves(
+        {"standard": [0.16, 0.1, 0.09], "sparse": [0.18, 0.13, 0.12]}, {"standard": [0.15, None, 0.08]}, title, ax=ax),
+    "code_densities": lambda title="", ax=None: plots.code_densities({"standard": CODES, "sparse": CODES / 9}, title, ax=ax),
+    "curves_by_size": lambda title="", ax=None: plots.curves_by_size(
+        [2, 4, 8, 784], {"autoencoder": [4, 3, 2, 1], "PCA": [5, 4, 3, 0]}, title, ax=ax),
+    "grouped_bars": lambda title="", ax=None: plots.grouped_bars(ERRORS, title, ax=ax),
+}
+every_drawing = pytest.mark.parametrize("name", DRAWINGS)
+
+
+def shown(place):
+    return np.asarray(place.images[0].get_array())
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# ---- images -------------------------------------------------------------------------------------------------------------
+
+
+def test_image_rows_shows_the_first_images_of_each_row_on_one_fixed_scale():
+    tall = np.arange(5 * 3 * 2).reshape(5, 3, 2) - 7  # integers, not square, mostly outside [0, 1]
+    figure, axes = plots.image_rows({"original": DIGITS, "other": tall}, "Title", count=4)
+    assert axes.shape == (2, 4) and len(figure.axes) == 8
+    for column in range(4):
+        top, bottom = axes[:, column]
+        assert shown(top)[27, 5] == DIGITS[column, 27 * 28 + 5] and shown(top).shape == (28, 28)
+        assert np.array_equal(shown(top).ravel(), DIGITS[column])
+        assert np.array_equal(shown(bottom), tall[column])
+        for place in (top, bottom):
+            assert place.images[0].get_clim() == (0, 1) and place.images[0].get_cmap().name == "gray"
+            assert len(place.get_xticks()) == len(place.get_yticks()) == 0
+    assert [[place.get_ylabel() for place in row] for row in axes] == [["original", "", "", ""], ["other", "", "", ""]]
+    assert [text.get_text() for text in figure.texts] == ["Title"]
+
+
+@pytest.mark.parametrize("counts, count, columns", [((7, 7), 10, 7), ((7, 2), 5, 2), ((7, 7), 1, 1), ((1,), 10, 1)])
+def test_image_rows_has_as_many_columns_as_the_shortest_row(counts, count, columns):
+    figure, axes = plots.image_rows({str(i): DIGITS[:n] for i, n in enumerate(counts)}, count=count)
+    assert axes.shape == (len(counts), columns)
+
+
+def test_long_labels_of_rows_stand_complete_beside_the_images():
+    label = "trained on digits, tested on images of another kind"
+    figure, axes = plots.image_rows({"x": DIGITS, label: DIGITS})
+    figure.draw_without_rendering()
+    text = axes[1, 0].yaxis.label
+    box, image = text.get_window_extent(), axes[1, 0].get_window_extent()
+    assert " ".join(text.get_text().split()) == label
+    assert 0 <= box.x0 and box.x1 <= image.x0 and box.width < 2 * image.width
+    assert image.y0 < (box.y0 + box.y1) / 2 < image.y1
+
+
+def test_filters_shows_columns_on_one_symmetric_scale_that_the_bar_explains():
+    W = WEIGHTS.copy()
+    W[3, 12] = 100  # outside the first 12 columns: must not reach the scale
+    figure, axes = plots.filters(W, "First layer", count=12)
+    drawn = [place for place in axes.flat if place.get_visible()]
+    assert axes.shape == (2, 10) and len(drawn) == 12
+    ascending = sorted(abs(float(w)) for w in W[:, :12].ravel())
+    for unit, place in enumerate(drawn):
+        assert shown(place)[2, 9] == W[2 * 28 + 9, unit] and np.array_equal(shown(place).ravel(), W[:, unit])
+        low, high = place.images[0].get_clim()
+        share_below = sum(w < high for w in ascending) / len(ascending)
+        assert low == -high and abs(share_below - 0.99) <= 1 / len(ascending)
+        assert place.images[0].get_clim() == drawn[0].images[0].get_clim()
+    (bar,) = set(figure.axes) - set(axes.flat)
+    assert "weight" in bar.get_xlabel() and drawn[-1].images[0].colorbar.extend == "both"
+
+
+def test_filters_of_zeros_are_drawn():
+    figure, axes = plots.filters(np.zeros((9, 2)))
+    assert axes.shape == (1, 2) and axes[0, 0].images[0].get_clim() == (-1, 1)
+
+
+def test_the_scale_of_weights_is_neutral_at_zero_and_rises_in_lightness():
+    figure, axes = plots.filters(WEIGHTS)
+    colours = axes[0, 0].images[0].get_cmap()(np.linspace(0, 1, 101))[:, :3]
+    grey = colours @ [0.299, 0.587, 0.114]  # ITU-R BT.601, what a grey printer makes of colours
+    assert np.all(np.diff(grey) > 0) and grey[-1] - grey[0] > 0.6
+    assert np.ptp(colours[50]) < 0.03 and 0.4 < grey[50] < 0.6
+
+
+# ---- curves -------------------------------------------------------------------------------------------------------------
+
+
+def test_loss_curves_puts_measured_and_published_figures_at_their_epochs():
+    measured, published = {"deep": (0.3, 0.2, 0.1), "sparse": [0.5]}, {"deep": [0.31, None, 0.11, 0.09]}
+    figure, ax = plots.loss_curves(measured, published, "Loss", ylabel="nats")
+    deep, hollow, sparse = ax.lines
+    assert deep.get_xdata().tolist() == [1, 2, 3] and deep.get_ydata().tolist() == [0.3, 0.2, 0.1]
+    assert sparse.get_xdata().tolist() == [1] and sparse.get_ydata().tolist() == [0.5]
+    assert hollow.get_xdata().tolist() == [1, 2, 3, 4]
+    assert np.array_equal(hollow.get_ydata(), [0.31, np.nan, 0.11, 0.09], equal_nan=True)
+    assert legend(ax) == ["deep", "deep, published", "sparse"]
+    assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("Loss", "epoch", "nats")
+
+
+def test_published_figures_are_hollow_markers_of_the_same_hue_around_the_measured_ones():
+    figure, ax = DRAWINGS["loss_curves"]()
+    measured, published = ax.lines[:2]
+    assert published.get_color() == measured.get_color() and published.get_marker() == measured.get_marker()
+    assert published.get_linestyle() == "None" and published.get_markerfacecolor() == "none"
+    assert published.get_markersize() > 1.5 * measured.get_markersize()
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 20, 300])
+def test_epochs_are_integers(epochs):
+    figure, ax = plots.loss_curves({"long": np.linspace(0.2, 0.1, epochs)})
+    low, high = ax.get_xlim()
+    ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    assert ticks and all(tick == round(tick) for tick in ticks) and len(ticks) <= 12
+    assert len(range(0, epochs, ax.lines[0].get_markevery())) <= 25
+
+
+def test_lines_and_areas_differ_without_their_colours():
+    many = {f"line {i}": [3, 2, 1] for i in range(12)}
+    for figure, ax in (plots.loss_curves(many), plots.curves_by_size([1, 2, 3], many)):
+        looks = [(line.get_linestyle(), line.get_marker()) for line in ax.lines]
+        assert len(set(looks)) == 12 and len({style for style, marker in looks}) == 4
+    figure, ax = plots.grouped_bars({"group": dict.fromkeys("abcd", 1)})
+    assert len({bars[0].get_hatch() for bars in ax.containers}) == 4
+    figure, ax = plots.code_densities(dict.fromkeys("abcd", CODES))
+    assert len({(area.get_hatch(), area.get_linestyle()) for area in ax.patches}) == 4
+
+
+def test_curves_by_size_names_each_size_on_a_logarithmic_axis():
+    figure, ax = plots.curves_by_size([2, 8, 32], {"autoencoder": [3, 2, 1], "PCA": (6, 5, 4)}, "Title", "units", "error")
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[2, 8, 32]] * 2
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[3, 2, 1], [6, 5, 4]]
+    assert ax.get_xscale() == "log" and ax.xaxis.get_transform().base == 2
+    assert [text.get_text() for text in ax.get_xticklabels(which="both")] == ["2", "8", "32"]
+    assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("Title", "units", "error")
+    assert legend(ax) == ["autoencoder", "PCA"] and ax.get_ylim()[0] == 0
+
+
+def test_curves_by_size_shows_values_below_zero():
+    figure, ax = plots.curves_by_size([1, 2], {"score": [-3, 1]})
+    assert ax.get_ylim()[0] <= -3
+
+
+# ---- densities ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", [CODES, -CODES, np.random.default_rng(3).normal(size=999), np.full(3, 2.5)],
+                         ids=["relu", "negative", "both signs", "constant"])
+def test_a_density_is_that_of_the_values_other_than_zero(codes):
+    figure, ax = plots.code_densities({"code": codes})
+    density, edges, baseline = ax.patches[0].get_data()
+    values = [float(value) for value in np.ravel(codes)]
+    inside = [value for value in values if value != 0 and edges[0] <= value <= edges[-1]]
+    assert ax.get_xlim() == (edges[0], edges[-1]) and edges[0] <= 0 <= edges[-1] and baseline == 0
+    assert abs(np.sum(density * np.diff(edges)) - len(inside) / len(values)) < 1e-12  # a few hundred roundings of 2**-53
+    for i in (0, 41, 99):
+        among = sum(edges[i] <= value < edges[i + 1] or (i == 99 and value == edges[100]) for value in inside)
+        assert abs(density[i] * (edges[i + 1] - edges[i]) * len(values) - among) < 1e-9
+    assert len(density) == 100
+
+
+def test_the_axis_of_codes_ends_where_all_but_half_a_percent_of_the_widest_are_inside_and_says_so():
+    wide = np.concatenate([np.linspace(0, 10, 996), [50, 60, 70, 80]])  # 1000 values, 5 of them beyond the quantile
+    figure, ax = plots.code_densities({"wide": wide, "narrow": np.linspace(-1, 2, 1000)})
+    low, high = ax.get_xlim()
+    assert sum(wide > high) == 5 and -1 < low < -0.98
+    outside = 5 + sum(np.linspace(-1, 2, 1000) < low)
+    assert f"({outside / 20:.2g} % of the values lie outside; all range from -1 to 80)" in ax.get_xlabel()
+
+
+def test_the_legend_gives_the_share_of_exact_zeros_and_the_mean():
+    figure, ax = plots.code_densities({"sparse": [[0, 0.0], [-0.0, 1e-30]], "dense": np.float32([[1, 2], [3, 3]])})
+    assert legend(ax) == ["sparse: 75.0 % exactly 0, mean 2.5e-31", "dense: 0.0 % exactly 0, mean 2.25"]
+
+
+def test_codes_of_nothing_but_zeros_are_drawn_as_an_empty_density():
+    figure, ax = plots.code_densities({"dead": np.zeros((3, 2))})
+    assert ax.get_xlim() == (0, 1) and not ax.patches[0].get_data()[0].any()
+    assert legend(ax) == ["dead: 100.0 % exactly 0, mean 0"] and ax.get_xlabel() == "code value"
+
+
+# ---- bars ---------------------------------------------------------------------------------------------------------------
+
+
+def test_grouped_bars_writes_each_value_on_its_bar():
+    figure, ax = plots.grouped_bars(ERRORS, "Gap", ylabel="error")
+    for bars, label in zip(ax.containers, ("trained on digits", "trained on strokes")):
+        for place, (bar, group) in enumerate(zip(bars, ERRORS.values())):
+            assert bar.get_height() == group[label]
+            assert place - 0.5 < bar.get_x() < bar.get_x() + bar.get_width() < place + 0.5
+    assert [text.get_text() for text in ax.texts] == ["0.009", "0.07", "0.0312", "0.02"]
+    spans = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bars in ax.containers for bar in bars)
+    assert all(end < start for (_, end), (start, _) in zip(spans, spans[1:]))
+    assert legend(ax) == ["trained on digits", "trained on strokes"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == list(ERRORS)
+    assert (ax.get_title(), ax.get_ylabel()) == ("Gap", "error")
+
+
+def test_bars_go_by_their_labels_not_by_their_order():
+    figure, ax = plots.grouped_bars({"first": {"a": 1, "b": 2}, "second": {"b": 4, "a": 3}})
+    assert [[bar.get_height() for bar in bars] for bars in ax.containers] == [[1, 3], [2, 4]]
+
+
+# ---- every picture ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["loss_curves", "code_densities", "curves_by_size", "grouped_bars"])
+def test_draws_into_given_axes_only(name):
+    from matplotlib.figure import Figure
+
+    figure = Figure((10, 4))
+    left, right = figure.subplots(1, 2)
+    assert DRAWINGS[name](ax=right) == (figure, right)
+    assert right.has_data() and not left.has_data() and len(figure.axes) == 2
+
+
+def texts(figure):
+    """The visible texts of a figure with what they cover, in pixels."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    ticks = {}  # those outside the limits of their axis are not drawn
+    for ax in figure.axes:
+        for axis, limits in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim()))):
+            for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+                ticks.update(dict.fromkeys((tick.label1, tick.label2), limits[0] <= tick.get_loc() <= limits[1]))
+    found = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible() and ticks.get(text, True)]
+    return [(text, text.get_window_extent()) for text in found]
+
+
+@every_drawing
+@pytest.mark.parametrize("title", ["Short", LONG], ids=["short", "long"])
+def test_texts_are_legible_inside_the_figure_and_apart(name, title):
+    figure, axes = DRAWINGS[name](title)
+    found = texts(figure)
+    assert len(found) > 3
+    assert any(" ".join(text.get_text().split()) == title.strip() for text, box in found)
+    for text, box in found:
+        assert text.get_fontsize() >= 9, text
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+    for (one, first), (other, second) in itertools.combinations(found, 2):
+        assert not first.overlaps(second), (one, other)
+
+
+def test_tick_labels_of_neighbouring_sizes_stay_apart():
+    figure, ax = plots.curves_by_size([2, 32, 784, 1000], {"noise": [4, 3, 2, 1]})
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {60}
+    figure, ax = plots.curves_by_size([2, 4, 8, 16, 32, 64, 128, 256, 512], {"noise": [1] * 9})
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {0}
+    assert len(texts(figure)) > 9
+
+
+def test_the_legend_hides_no_bar_and_no_peak():
+    peak = np.concatenate([np.full(900, 0.999), np.linspace(0, 1, 100)])
+    for figure, ax in (DRAWINGS["grouped_bars"](), plots.code_densities({"tanh": peak, "other": peak, "third": peak})):
+        figure.draw_without_rendering()
+        low = ax.get_legend().get_window_extent().y0
+        top = max(patch.get_extents().y1 for patch in ax.patches)
+        assert max([top] + [text.get_window_extent().y1 for text in ax.texts]) < low
+
+
+def test_inputs_are_never_written_to():
+    frozen = [np.array(a, order="F") for a in (DIGITS, WEIGHTS, CODES)]
+    for array in frozen:
+        array.flags.writeable = False
+    plots.image_rows({"x": frozen[0]})
+    plots.filters(frozen[1])
+    plots.code_densities({"x": frozen[2]})
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, (DIGITS, WEIGHTS, CODES)))
+
+
+@every_drawing
+def test_without_matplotlib_the_error_says_what_to_install(name, monkeypatch):
+    for module in [module for module in sys.modules if module.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=re.escape("pip install 'ae_scratch[plot]'")):
+        DRAWINGS[name]()
+
+
+def test_matplotlib_is_loaded_on_first_use_and_pyplot_never(tmp_path):
+    program = ("import sys, numpy as np; from ae_scratch import plots\n"
+               "assert not any(name.startswith('matplotlib') for name in sys.modules), 'loaded by the import'\n"
+               "drawn = [plots.image_rows({'x': np.eye(4)}), plots.filters(np.eye(4)), plots.loss_curves({'x': [1]}),\n"
+               "         plots.code_densities({'x': [1, 0]}), plots.curves_by_size([1, 2], {'x': [1, 2]}),\n"
+               "         plots.grouped_bars({'x': {'y': 1}})]\n"
+               f"for figure, axes in drawn: plots.save(figure, {str(tmp_path / 'a.png')!r})\n"
+               "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'; print('fine')")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "fine\n", done.stderr
+
+
+# ---- bad input ----------------------------------------------------------------------------------------------------------
+
+BAD = {
+    "no rows": (lambda: plots.image_rows({}), "at least one entry in rows, got an empty dict"),
+    "rows without labels": (lambda: plots.image_rows([DIGITS]), "rows as a dict from labels to values, got list"),
+    "not square": (lambda: plots.image_rows({"noisy": np.ones((2, 783))}), "square number of pixels for noisy .*, got 783"),
+    "one image": (lambda: plots.image_rows({"x": np.ones(784)}), r"\(n, pixels\) or .* for x, got shape \(784,\)"),
+    "no images": (lambda: plots.image_rows({"x": np.ones((0, 784))}), r"at least one value of x, got shape \(0, 784\)"),
+    "image of NaN": (lambda: plots.image_rows({"x": np.full((1, 4), np.nan)}), "x contains NaN or infinity"),
+    "count 0": (lambda: plots.image_rows({"x": DIGITS}, count=0), "count must be at least 1, got 0"),
+    "count 2.5": (lambda: plots.filters(WEIGHTS, count=2.5), "count must be an integer, got 2.5"),
+    "W not a matrix": (lambda: plots.filters(np.ones(784)), r"W of shape \(pixels, units\), got shape \(784,\)"),
+    "W not square": (lambda: plots.filters(np.ones((10, 3))), "square number of pixels for W .*, got 10"),
+    "infinite W": (lambda: plots.filters(np.full((4, 3), np.inf)), "W contains NaN or infinity"),
+    "no curves": (lambda: plots.loss_curves({}), "at least one entry in curves, got an empty dict"),
+    "empty curve": (lambda: plots.loss_curves({"deep": []}), "at least one value of deep"),
+    "curve with a gap": (lambda: plots.loss_curves({"deep": [1, None]}), "deep contains NaN"),
+    "2-D curve": (lambda: plots.loss_curves({"deep": [[1, 2]]}), r"1-D sequence for deep, got shape \(1, 2\)"),
+    "curve of words": (lambda: plots.loss_curves({"deep": ["low"]}), r"deep to hold real numbers.*\['low'\]"),
+    "published elsewhere": (lambda: plots.loss_curves({"deep": [1]}, {"shallow": [1]}), "figures of deep only, got shallow"),
+    "published infinity": (lambda: plots.loss_curves({"deep": [1]}, {"deep": [np.inf]}), "published deep contains"),
+    "no codes": (lambda: plots.code_densities({"x": np.ones((0, 32))}), r"at least one value of x, got shape \(0, 32\)"),
+    "codes of NaN": (lambda: plots.code_densities({"x": [np.nan]}), "x contains NaN"),
+    "size 0": (lambda: plots.curves_by_size([0, 1], {"x": [1, 2]}), r"increasing sizes above 0 in x, got \[0, 1\]"),
+    "sizes falling": (lambda: plots.curves_by_size([2, 1], {"x": [1, 2]}), "increasing sizes above 0"),
+    "too few errors": (lambda: plots.curves_by_size([1, 2], {"PCA": [1]}), "2 values of PCA, one for each size, got 1"),
+    "no groups": (lambda: plots.grouped_bars({}), "at least one entry in groups, got an empty dict"),
+    "no bars": (lambda: plots.grouped_bars({"a": {}}), "at least one entry in a group, got an empty dict"),
+    "other bars": (lambda: plots.grouped_bars({"a": {"x": 1}, "b": {"y": 2}}), "the bars x in b, got y"),
+    "bar of NaN": (lambda: plots.grouped_bars({"a": {"x": np.nan}}), "x contains NaN"),
+}
+TYPE_ERRORS = ("rows without labels", "count 2.5", "curve of words")
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(case):
+    draw, message = BAD[case]
+    with pytest.raises(TypeError if case in TYPE_ERRORS else ValueError, match=message):
+        draw()
+
+
+# ---- files --------------------------------------------------------------------------------------------------------------
+
+
+def chunks(png):
+    """The chunks of a PNG file: {type: content} (ISO/IEC 15948, 5.3), the last one of each type."""
+    found, at = {}, 8
+    while at < len(png):
+        length, kind = struct.unpack_from(">I4s", png, at)
+        found[kind.decode()] = png[at + 8:at + 8 + length]
+        at += length + 12
+    return found
+
+
+@every_drawing
+def test_equal_pictures_are_equal_bytes(name, tmp_path):
+    figure, axes = DRAWINGS[name](LONG)
+    again, axes = DRAWINGS[name](LONG)
+    for path, drawn in (("a.png", figure), ("b.png", figure), ("c.png", again)):
+        plots.save(drawn, tmp_path / path)
+    first, second, third = ((tmp_path / path).read_bytes() for path in ("a.png", "b.png", "c.png"))
+    assert first == second == third
+    other, axes = DRAWINGS[name]("Another title")
+    plots.save(other, str(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").read_bytes() != first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+def test_a_saved_picture_is_a_png_at_120_dots_per_inch_that_names_no_software_and_no_date(tmp_path):
+    figure, axes = DRAWINGS["loss_curves"]()
+    plots.save(figure, tmp_path / "loss.PNG")
+    png = (tmp_path / "loss.PNG").read_bytes()
+    found = chunks(png)
+    assert png.startswith(b"\x89PNG\r\n\x1a\n") and set(found) == {"IHDR", "pHYs", "IDAT", "IEND"}
+    assert struct.unpack(">IIB", found["pHYs"]) == (4724, 4724, 1)  # pixels per metre: 120 / 0.0254
+    width, height = struct.unpack_from(">II", found["IHDR"])
+    assert abs(width - 6.4 * 120) < 60 and abs(height - 4.4 * 120) < 60  # tight: up to half an inch off
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "loss.PNG").stat().st_mode == (tmp_path / "plain").stat().st_mode  # as readable as any file of the user's
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
+def test_a_failed_save_leaves_the_earlier_picture_and_nothing_else(error, tmp_path):
+    class Failing:
+        def savefig(self, path, **options):
+            with open(path, "wb") as file:
+                file.write(b"half a picture")
+            raise error
+
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"earlier")
+    with pytest.raises(type(error)):
+        plots.save(Failing(), path)
+    assert path.read_bytes() == b"earlier" and os.listdir(tmp_path) == ["picture.png"]
+
+
+def test_save_refuses_other_formats(tmp_path):
+    figure, axes = DRAWINGS["filters"]()
+    with pytest.raises(ValueError, match=r"ends in \.png, got .*loss\.pdf"):
+        plots.save(figure, tmp_path / "loss.pdf")
+    assert not os.listdir(tmp_path)
