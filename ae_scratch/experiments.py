@@ -133,10 +133,11 @@ def sparse(data: Data, seed: int, epochs: int | None) -> Outcome:
     runs = {name: train_model(name, data, seed, epochs) for name in ("standard", "sparse")}
     losses = {name: run.measured["history"]["objective"] for name, run in runs.items()}
     codes = {name: run.codes for name, run in runs.items()}
+    title = "Training objective of the standard and the sparse autoencoder"
     return Outcome({name: run.measured for name, run in runs.items()}, {}, {
-        "sparse-losses.png": lambda: plots.loss_curves(losses, title="Training objective, standard and sparse autoencoder")[0],
+        "sparse-losses.png": lambda: plots.loss_curves(losses, title=title, ylabel="loss + penalty")[0],
         "sparse-codes.png": lambda: plots.code_densities(codes, "Code values of the test images")[0],
-        "sparse-codes-alone.png": lambda: plots.code_densities({"sparse": runs["sparse"].codes}, "Sparse autoencoder alone")[0]})
+        "sparse-codes-alone.png": lambda: plots.code_densities({"sparse": codes["sparse"]}, "Code values, sparse autoencoder")[0]})
 
 
 # ---- what the article claims --------------------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ def copying(data: Data, seed: int, epochs: int | None) -> Outcome:
         rows[label] = model.reconstruct(X_test)
     figures["bound for a linear code of 16"] = 1 - 16 / 64
     return Outcome({}, {"share of the variance not recovered": figures}, {
-        "copying.png": lambda: plots.image_rows(rows, "Noise of 64 numbers through a smaller and a larger code")[0]})
+        "copying.png": lambda: plots.image_rows(rows, "Random noise (8 x 8) through a smaller and a larger code")[0]})
 
 
 def data_specific(data: Data, seed: int, epochs: int | None) -> Outcome:
