@@ -133,11 +133,12 @@ def sparse(data: Data, seed: int, epochs: int | None) -> Outcome:
     runs = {name: train_model(name, data, seed, epochs) for name in ("standard", "sparse")}
     losses = {name: run.measured["history"]["objective"] for name, run in runs.items()}
     codes = {name: run.codes for name, run in runs.items()}
+    alone = {"sparse": codes["sparse"]}
     title = "Training objective of the standard and the sparse autoencoder"
     return Outcome({name: run.measured for name, run in runs.items()}, {}, {
         "sparse-losses.png": lambda: plots.loss_curves(losses, title=title, ylabel="loss + penalty")[0],
         "sparse-codes.png": lambda: plots.code_densities(codes, "Code values of the test images")[0],
-        "sparse-codes-alone.png": lambda: plots.code_densities({"sparse": codes["sparse"]}, "Code values, sparse autoencoder")[0]})
+        "sparse-codes-alone.png": lambda: plots.code_densities(alone, "Code values, sparse autoencoder")[0]})
 
 
 # ---- what the article claims --------------------------------------------------------------------------------------------
