@@ -23,7 +23,7 @@ from .penalties import REDUCTIONS, L1Activity
 from .progress import Progress
 from .training import Figures, History, Job, evaluate, train
 
-ENGINES = ("numpy",)
+ENGINES = ("numpy", "numba")
 KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
 
 
@@ -53,8 +53,9 @@ class Autoencoder:
         Rows of a step; passes over the data.
     dtype
         "float32", or "float64" for checking.
-    engine
-        "numpy".
+    engine, threads
+        "numpy", or "numba": compiled, with that many threads (None: as many as turn out to pay); the first use on a machine
+        compiles for some seconds.
     random_state
         None, or an integer from 0 to 2**32 - 1: the same seed on the same machine gives the same bytes.
     verbose
@@ -75,7 +76,7 @@ class Autoencoder:
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
                  noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam", learning_rate: float = 1e-3,
                  batch_size: int = 32, epochs: int = 10, dtype: str = "float32", engine: str = "numpy",
-                 random_state: int | None = None, verbose: int = 0):
+                 threads: int | None = None, random_state: int | None = None, verbose: int = 0):
         self.hidden_sizes = hidden_sizes
         self.code_size = code_size
         self.decoder_sizes = decoder_sizes
@@ -92,6 +93,7 @@ class Autoencoder:
         self.epochs = epochs
         self.dtype = dtype
         self.engine = engine
+        self.threads = threads
         self.random_state = random_state
         self.verbose = verbose
 
@@ -117,7 +119,10 @@ class Autoencoder:
         history: History = {}
         progress = Progress(self.epochs, lines=self.verbose > 1) if self.verbose else None
         try:
-            train(job, self.epochs, history, progress)
+            if self.engine == "numba":
+                _compiled().train(job, self.epochs, history, progress, self.threads)
+            else:
+                train(job, self.epochs, history, progress)
         except KeyboardInterrupt:
             self._adopt(network, encoder_layers, loss, history, seed)
             raise
@@ -134,16 +139,16 @@ class Autoencoder:
 
     def encode(self, X: Any) -> Array:
         """Return the codes of X: (n, code_size)."""
-        return self.encoder.predict(self._matrix(X))
+        return self._predict(self.encoder, self._matrix(X))
 
     def decode(self, codes: Any) -> Array:
         """Return what the decoder makes of codes (n, code_size): (n, features)."""
         decoder = self.decoder
-        return decoder.predict(inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"))
+        return self._predict(decoder, inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"))
 
     def reconstruct(self, X: Any) -> Array:
         """Return ``decode(encode(X))``: (n, features)."""
-        return self._fitted().predict(self._matrix(X))
+        return self._predict(self._fitted(), self._matrix(X))
 
     transform, inverse_transform, predict = encode, decode, reconstruct
 
@@ -153,14 +158,16 @@ class Autoencoder:
         loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
         """
         X = self._matrix(X)
-        T = self._target(X, y, self.loss_)
-        return evaluate(_without_output(self.network_, self.loss_), self.loss_, X, T, self.batch_size)
+        network, T = _without_output(self.network_, self.loss_), self._target(X, y, self.loss_)
+        if self.engine == "numba":
+            return _compiled().evaluate(network, self.loss_, X, T, self.batch_size, self.threads)
+        return evaluate(network, self.loss_, X, T, self.batch_size)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
         X = self._matrix(X)
-        error = (X - self._fitted().predict(X)) ** 2
+        error = (X - self._predict(self._fitted(), X)) ** 2
         return error if per_feature else error.mean(axis=1)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -250,6 +257,10 @@ class Autoencoder:
             inputs.whole(getattr(self, name), name)
         if self.random_state is not None:
             inputs.whole(self.random_state, "random_state", 0, 2**32 - 1)
+        if self.threads is not None:
+            inputs.whole(self.threads, "threads")
+            if self.engine == "numpy":
+                raise ValueError("threads belongs to engine='numba'; NumPy's are set by variables such as OPENBLAS_NUM_THREADS")
         inputs.number(self.l1_activity, "l1_activity")
         inputs.number(self.learning_rate, "learning_rate", positive=True)
         inputs.choose(self.loss, LOSSES, "loss")
@@ -299,6 +310,9 @@ class Autoencoder:
             return OPTIMIZERS[self.optimizer](self.learning_rate)
         return copy.deepcopy(self.optimizer)
 
+    def _predict(self, network: Network, X: Array) -> Array:
+        return _compiled().predict(network, X, self.threads) if self.engine == "numba" else network.predict(X)
+
     def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int) -> Autoencoder:
         """Take over what ``fit`` has made, all at once."""
         self.network_, self.loss_, self.history_, self.seed_ = network, loss, history, seed
@@ -314,6 +328,13 @@ class Autoencoder:
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
         return inputs.as_matrix(X, network.dtype, network.widths[0])
+
+
+def _compiled() -> Any:
+    """The compiled engine, which imports numba: only when asked for."""
+    from . import engine
+
+    return engine
 
 
 def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:

@@ -1,8 +1,9 @@
-"""Files that a user owns are replaced as a whole or not at all."""
+"""Files that a user owns, which are replaced as a whole or not at all, and the folder for those that the package makes."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,3 +24,18 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """Return the folder for the package's files in this user's cache; it may not exist.
+
+    Linux: ``$XDG_CACHE_HOME`` or ``~/.cache``, macOS: ``~/Library/Caches``, Windows: ``%LOCALAPPDATA%``; in it ``ae_scratch``.
+    """
+    home = Path(os.path.expanduser("~"))  # stays "~" for a user who has no home
+    if sys.platform == "darwin":
+        base: str | Path = home / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(base, "ae_scratch")

@@ -51,8 +51,8 @@ class Layer:
         """Return dX (N, n_in)."""
         raise TypeError(f"{type(self).__name__} defines no input_gradient")
 
-    def parameter_gradients(self, dY: Array, X: Array, *out: Array) -> tuple[Array, ...]:
-        """Return the gradient of each of its parameters, written into ``out`` if given."""
+    def parameter_gradients(self, dY: Array, X: Array, dW: Array | None = None, db: Array | None = None) -> tuple[Array, ...]:
+        """Return the gradient of each of its parameters, written into dW and db if given."""
         return ()
 
     def penalty(self, A: Array, rows: int | None = None) -> float:
@@ -98,11 +98,10 @@ class Dense(Layer):
         """dX = dY W^T           (N, n_in) = (N, n_out)(n_out, n_in)"""
         return ops.matmul(dY, self.W.T, out)
 
-    def parameter_gradients(self, dY: Array, X: Array, *out: Array) -> tuple[Array, ...]:
+    def parameter_gradients(self, dY: Array, X: Array, dW: Array | None = None, db: Array | None = None) -> tuple[Array, ...]:
         """dW = X^T dY           (n_in, n_out) = (n_in, N)(N, n_out)
         db = sum over n of dY[n] (n_out,)
         """
-        dW, db = out or (None, None)
         return ops.matmul(X.T, dY, dW), ops.sum_rows(dY, db)
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ class Loss:
     """A mean over features and samples; a subclass says what each row adds to it, and what the gradient is."""
 
     output_activation: type[Layer] = Identity  # what turns the network's output into the reconstruction
+    slope = 1.0  # the derivative of one number's loss, as a multiple of D
 
     def forward(self, Y: Array, T: Array) -> tuple[float, Array]:
         """Return the loss (mean over features and samples) of the output Y for the target T, both (N, n), and the cache D (N,
@@ -27,8 +28,8 @@ class Loss:
         return float(np.sum(rows, dtype=np.float64)) / D.size, D
 
     def backward(self, D: Array) -> Array:
-        """Return dY (N, n), the gradient of the loss with respect to the network's output."""
-        raise TypeError(f"{type(self).__name__} defines no backward")
+        """Return dY = slope D / (N n), the gradient of the loss with respect to the network's output: (N, n)."""
+        return ops.scale(D, self.slope / D.size)
 
     def rows(self, Y: Array, T: Array) -> tuple[Array, Array]:
         """Return the sum over features of each row's loss (N,), and D (N, n)."""
@@ -51,14 +52,11 @@ class BinaryCrossEntropy(Loss):
     """
 
     output_activation = Sigmoid
+    slope = 1.0  # of the cross-entropy as a function of Z: see above
 
     def rows(self, Z: Array, T: Array) -> tuple[Array, Array]:
         """rows = sum over features of -T log P - (1 - T) log(1 - P);  D = P - T"""
         return ops.cross_entropy(Z, T)
-
-    def backward(self, D: Array) -> Array:
-        """dZ = D / (N n)"""
-        return ops.scale(D, 1 / D.size)
 
 
 class MeanSquaredError(Loss):
@@ -68,13 +66,11 @@ class MeanSquaredError(Loss):
     4.0
     """
 
+    slope = 2.0  # of D^2
+
     def rows(self, Y: Array, T: Array) -> tuple[Array, Array]:
         """rows = sum over features of D^2;  D = Y - T"""
         return ops.squared_error(Y, T)
-
-    def backward(self, D: Array) -> Array:
-        """dY = 2 D / (N n)"""
-        return ops.scale(D, 2 / D.size)
 
 
 LOSSES: dict[str, type[Loss]] = {"binary_crossentropy": BinaryCrossEntropy, "mse": MeanSquaredError}

@@ -54,18 +54,15 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
                 rows = order[start:start + job.batch_size]
                 X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
                 loss, penalty = objective_and_gradients(network, job.loss, X, job.T[rows], grads)
-                _require_finite(np.array([loss, penalty]), "the objective", epoch, start // job.batch_size)
+                require_finite(np.array([loss, penalty]), "the objective", epoch, start // job.batch_size)
                 job.optimizer.step(network.params.vector, grads.vector)
                 sums += len(rows) * np.array([loss, penalty])
                 if progress:
                     progress.batch(epoch, (start + len(rows)) / n, sums.sum() / (start + len(rows)))
                 if interrupted.is_set():
                     raise KeyboardInterrupt
-            _require_finite(network.params.vector, "a parameter", epoch, start // job.batch_size)
-            for name, value in _figures(*(sums / n)).items():
-                history.setdefault(name, []).append(value)
-            if progress:
-                progress.epoch(epoch, history["objective"][-1])
+            require_finite(network.params.vector, "a parameter", epoch, start // job.batch_size)
+            record(history, figures_of(*(sums / n)), epoch, progress)
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
@@ -79,14 +76,24 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
         Y, A = network.forward(X[start:start + chunk])
         value, _ = loss.forward(Y, T[start:start + chunk])
         sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
-    return _figures(*(sums / len(X)))
+    return figures_of(*(sums / len(X)))
 
 
-def _figures(loss: float, penalty: float) -> Figures:
+def record(history: History, figures: Figures, epoch: int, progress: Progress | None) -> None:
+    """Append the figures of an epoch to the history, and report it."""
+    for name, value in figures.items():
+        history.setdefault(name, []).append(value)
+    if progress:
+        progress.epoch(epoch, figures["objective"])
+
+
+def figures_of(loss: float, penalty: float) -> Figures:
+    """Return loss and penalty and their sum, the objective, by name."""
     return {"objective": float(loss + penalty), "loss": float(loss), "penalty": float(penalty)}
 
 
-def _require_finite(values: Array, what: str, epoch: int, step: int) -> None:
+def require_finite(values: Array, what: str, epoch: int, step: int) -> None:
+    """Raise DivergedError unless all values are finite."""
     if not np.isfinite(values).all():
         raise DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a smaller "
                             "learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)

@@ -190,7 +190,7 @@ def test_a_given_optimizer_is_copied_for_each_fit():
     ({"loss": "binary_crosentropy"}, ValueError, "did you mean 'binary_crossentropy'"),
     ({"activation": "relo"}, ValueError, "activation='relo' is unknown.*did you mean 'relu'"),
     ({"output_activation": "tanh"}, ValueError, "needs output_activation='sigmoid'"),
-    ({"optimizer": "adamw"}, ValueError, "did you mean 'adam'"), ({"engine": "numba"}, ValueError, "expected one of 'numpy'"),
+    ({"optimizer": "adamw"}, ValueError, "did you mean 'adam'"), ({"engine": "jax"}, ValueError, "expected one of 'numpy', 'numba'"), ({"threads": 2}, ValueError, "belongs to engine='numba'"),
     ({"dtype": "float16"}, ValueError, "dtype"), ({"activity_reduction": "total"}, ValueError, "'sum', 'mean'"),
     ({"code_size": 0}, ValueError, "code_size must be at least 1"), ({"code_size": 2.0}, TypeError, "must be an integer"),
     ({"hidden_sizes": (4, -1)}, ValueError, "hidden_sizes must be at least 1"), ({"epochs": True}, TypeError, "integer"),

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import DataFormatError, DownloadError
-from ..files import replacing
+from ..files import cache_folder, replacing
 from .idx import idx_sha256, parse_idx, read_idx
 
 SHA256 = {  # of the uncompressed content, in the order of Dataset's arrays
@@ -84,21 +83,6 @@ def as_rows(images: np.ndarray) -> np.ndarray:
                          f"other arrays need no as_rows: reshape and scale them")
     n, height, width = images.shape
     return np.divide(images.reshape(n, height * width), np.float32(255), dtype=np.float32)
-
-
-def cache_folder() -> Path:
-    """Return the folder for the package's files in this user's cache; it may not exist.
-
-    Linux: ``$XDG_CACHE_HOME`` or ``~/.cache``, macOS: ``~/Library/Caches``, Windows: ``%LOCALAPPDATA%``; in it ``ae_scratch``.
-    """
-    home = Path(os.path.expanduser("~"))  # stays "~" for a user who has no home
-    if sys.platform == "darwin":
-        base: str | Path = home / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(base, "ae_scratch")
 
 
 def _default_places() -> list[Path]:

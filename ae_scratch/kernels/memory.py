@@ -39,10 +39,10 @@ class Arrays(Mapping[str, np.ndarray]):
 
     def __init__(self, shapes: Mapping[str, Shape], dtype: DTypeLike, vector: NDArray[Any] | None = None):
         self.shapes = dict(shapes)
-        self._starts = _starts(self.shapes, np.dtype(dtype))
-        self.vector = aligned_zeros(self._starts[-1], dtype) if vector is None else vector
+        self.starts = _starts(self.shapes, np.dtype(dtype))
+        self.vector = aligned_zeros(self.starts[-1], dtype) if vector is None else vector
         self._views = {name: self.vector[start:start + math.prod(shape)].reshape(shape)
-                       for (name, shape), start in zip(self.shapes.items(), self._starts)}
+                       for (name, shape), start in zip(self.shapes.items(), self.starts)}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._views[name]
@@ -68,7 +68,7 @@ class Arrays(Mapping[str, np.ndarray]):
     def part(self, start: int, stop: int) -> Arrays:
         """Return the arrays from the start-th to before the stop-th, sharing this buffer."""
         shapes = dict(list(self.shapes.items())[start:stop])
-        return Arrays(shapes, self.dtype, self.vector[self._starts[start]:self._starts[stop]])
+        return Arrays(shapes, self.dtype, self.vector[self.starts[start]:self.starts[stop]])
 
 
 def _starts(shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> list[int]:

@@ -79,20 +79,20 @@ def copy(X: Array, out: Array | None = None) -> Array:
 # ---- losses: per row the sum over features, and the residual that the gradient is made of ---------------------------
 
 
-def cross_entropy(Z: Array, T: Array) -> tuple[Array, Array]:
+def cross_entropy(Z: Array, T: Array, rows: Array | None = None, D: Array | None = None) -> tuple[Array, Array]:
     """rows = sum over features of -T log P - (1 - T) log(1 - P), in nats, and D = P - T, where P = sigmoid(Z).
 
     From logits: -T log P - (1 - T) log(1 - P) = (Z (1 - T) if Z > 0 else -Z T) + log(1 + exp(-|Z|)), in which nothing cancels.
     """
     E = np.exp(-np.abs(Z))
-    rows = np.sum(np.where(Z > 0, Z * (1 - T), -Z * T) + np.log1p(E), axis=1)
-    return rows, np.where(Z < 0, E, 1) / (1 + E) - T
+    rows = np.sum(np.where(Z > 0, Z * (1 - T), -Z * T) + np.log1p(E), axis=1, out=rows)
+    return rows, np.subtract(np.where(Z < 0, E, 1) / (1 + E), T, out=D)
 
 
-def squared_error(Y: Array, T: Array) -> tuple[Array, Array]:
+def squared_error(Y: Array, T: Array, rows: Array | None = None, D: Array | None = None) -> tuple[Array, Array]:
     """rows = sum over features of D^2, and D = Y - T."""
-    D = Y - T
-    return np.sum(D * D, axis=1), D
+    D = np.subtract(Y, T, out=D)
+    return np.sum(D * D, axis=1, out=rows), D
 
 
 def scale(D: Array, factor: float, out: Array | None = None) -> Array:
@@ -103,9 +103,9 @@ def scale(D: Array, factor: float, out: Array | None = None) -> Array:
 # ---- penalty --------------------------------------------------------------------------------------------------------
 
 
-def l1(A: Array) -> Array:
+def l1(A: Array, out: Array | None = None) -> Array:
     """rows = sum over units of |A|"""
-    return np.sum(np.abs(A), axis=1)
+    return np.sum(np.abs(A), axis=1, out=out)
 
 
 def l1_backward(dY: Array, A: Array, strength: float, out: Array | None = None) -> Array:

@@ -1,0 +1,154 @@
+"""What one thread does in a chunk of steps: compiled as one call, without the GIL.
+
+In each step the threads share out the rows of the batch, through forward and backward; they meet; then the rows of the
+weights, through gradients and update; they meet again. Every number is computed by one thread, over the whole of its sum, in
+one order: the result does not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import overload
+
+from .. import network
+from ..kernels import reference as ops
+from ..kernels.cache import cached_jit
+from ..kernels.compiled import OPTIONS, jit
+from ..kernels.simd import arrive, arrived, let_others_run
+from . import tables  # noqa: F401  teaches Numba what a table is
+from .tables import L1
+
+SPINS = 2000  # looks at the counter before a waiting thread offers its processor to others
+
+forward, backward, parameter_gradients = jit(network.forward), jit(network.backward), jit(network.parameter_gradients)
+
+
+@jit
+def meet(counter, goal):
+    """Wait until all threads have come here: until the counter has reached the goal."""
+    arrive(counter)
+    spins = 0
+    while arrived(counter) < goal:
+        spins += 1
+        if spins > SPINS:
+            let_others_run()
+
+
+@jit
+def gather(data, order, start, out):
+    """The rows of data that come up in the order from ``start`` on."""
+    for i in range(out.shape[0]):
+        row = order[start + i]
+        for j in range(out.shape[1]):
+            out[i, j] = data[row, j]
+
+
+def row_losses(layers, Y, T, rows, D):
+    """Each row's sum of losses over features, and the loss's D."""
+
+
+@overload(row_losses, jit_options=OPTIONS)
+def _row_losses(layers, Y, T, rows, D):
+    loss = ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error
+    return lambda layers, Y, T, rows, D: loss(Y, T, rows, D)
+
+
+def row_penalties(layers, A, rows):
+    """Each row's sum of penalties over units; rows is left alone if there are no penalties."""
+
+
+@overload(row_penalties, jit_options=OPTIONS)
+def _row_penalties(layers, A, rows):
+    if "L1Activity" not in layers.present:
+        return lambda layers, A, rows: None
+
+    def row_penalties(layers, A, rows):
+        sizes = np.empty_like(rows)
+        rows[:] = 0
+        for i in range(len(layers)):
+            if layers[i].kind == L1:
+                ops.l1(A[i + 1], sizes)
+                for n in range(rows.size):
+                    rows[n] += sizes[n] * layers[i].lam
+    return row_penalties
+
+
+def update(layers, settings, state, s, e, a_t, b_t):
+    """One step of the optimizer for the parameters from s to before e."""
+
+
+@overload(update, jit_options=OPTIONS)
+def _update(layers, settings, state, s, e, a_t, b_t):
+    if "SGD" in layers.present:
+        def sgd(layers, settings, state, s, e, a_t, b_t):
+            theta, g, velocity, _ = state
+            lr, momentum, _, _ = settings
+            ops.sgd(theta[s:e], g[s:e], velocity[s:e], lr, momentum)
+        return sgd
+
+    def adam(layers, settings, state, s, e, a_t, b_t):
+        theta, g, m, v = state
+        lr, beta1, beta2, eps = settings
+        ops.adam(theta[s:e], g[s:e], m[s:e], v[s:e], lr, beta1, beta2, eps, a_t, b_t)
+    return adam
+
+
+@cached_jit(**OPTIONS)
+def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
+    """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
+    begin, A, dA, T_batch, columns, all_dA, grads, owned = share
+    X, T, order = data
+    a_t, b_t = powers
+    depth, goal, end = len(layers), 0, begin + A[0].shape[0]
+    losses, penalties = rows
+    for step in range(first, last):
+        gather(X, order, step * batch + begin, A[0])
+        if T.size:
+            gather(T, order, step * batch + begin, T_batch[0])
+        forward(layers, A)
+        row_losses(layers, A[depth], T_batch[0], losses[begin:end], dA[depth])
+        row_penalties(layers, A, penalties[begin:end])
+        ops.scale(dA[depth], slope, dA[depth])
+        backward(layers, A, dA, 1)
+        goal += threads
+        meet(counter, goal)
+        if begin == 0:
+            for n in range(losses.size):
+                figures[step, 0] += losses[n]
+                figures[step, 1] += penalties[n]
+        parameter_gradients(layers, columns, all_dA, grads)
+        a_t *= settings[1]
+        b_t *= settings[2]
+        for i in range(owned.shape[0]):
+            update(layers, settings, state, owned[i, 0], owned[i, 1], a_t, b_t)
+        goal += threads
+        meet(counter, goal)
+    return a_t, b_t
+
+
+@cached_jit(**OPTIONS)
+def apply(A, layers, X, out, first, last):
+    """Write the output for rows first to before last of X, as many at a time as A holds.
+
+    The last of these blocks reaches back into the one before: the same rows get the same numbers twice.
+    """
+    rows, depth = A[0].shape[0], len(layers)
+    for start in range(first, last, rows):
+        start = min(start, last - rows)
+        ops.copy(X[start:start + rows], A[0])
+        forward(layers, A)
+        ops.copy(A[depth], out[start:start + rows])
+
+
+@cached_jit(**OPTIONS)
+def assess(A, D, layers, X, T, losses, penalties, first, last):
+    """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
+    ``apply``."""
+    rows, depth = A[0].shape[0], len(layers)
+    for start in range(first, last, rows):
+        start = min(start, last - rows)
+        stop = start + rows
+        ops.copy(X[start:stop], A[0])
+        forward(layers, A)
+        row_losses(layers, A[depth], T[start:stop], losses[start:stop], D)
+        row_penalties(layers, A, penalties[start:stop])

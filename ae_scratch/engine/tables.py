@@ -1,0 +1,221 @@
+"""What compiled code sees of a chain of layers: tables over one vector each, of which ``[i]`` makes views and records.
+
+A table stands where ``network`` expects a sequence of layers, of activations or of gradients, so that its loops compile as
+they are; and compiled code does not depend on the depth.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import typeof, types
+from numba.core import cgutils
+from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, models, overload, overload_method, register_model,
+                             typeof_impl, unbox)
+
+from .. import layers as formulas
+from ..kernels.compiled import OPTIONS, jit
+from ..kernels.reference import Array
+from ..penalties import L1Activity
+
+KINDS = (formulas.Dense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity)
+DENSE, L1 = KINDS.index(formulas.Dense), KINDS.index(L1Activity)
+
+
+class Record(NamedTuple):
+    """What compiled code sees of a layer: the fields that its formulas read."""
+
+    kind: int
+    W: Array
+    b: Array
+    lam: float  # for this batch: divided by its rows if the penalty is averaged
+    kinds: Any  # nothing at run time; to the compiler, which kinds there are
+
+
+class Table:
+    """A vector, and where in it each of several things lies."""
+
+    present: frozenset[str] = frozenset()
+
+    def __init__(self, vector: Array, places: Any):
+        self.vector, self.places = vector, np.array(places, np.int64)
+
+
+class Activations(Table):
+    """[i]: rows of the activations of layer i, (rows, width). Places: start, rows, width."""
+
+
+class Columns(Table):
+    """[i]: some columns of the activations of layer i, all rows. Places: start, rows, width, first column, column after the
+    last."""
+
+
+class Gradients(Table):
+    """[i]: rows of dW and the whole of db of layer i. Places: start and shape of dW, start and size of db."""
+
+
+class Layers(Table):
+    """[i]: the Record of layer i. Places: kind, start and shape of W, start and size of b, lam as the bits of a float64.
+
+    others: names of the loss and the optimizer. What is not present, layers, losses and optimizers, is not compiled.
+    """
+
+    def __init__(self, vector: Array, places: Any, *others: str):
+        super().__init__(vector, places)
+        self.present = frozenset([KINDS[kind].__name__ for kind in self.places[:, 0]] + list(others))
+
+
+class TableType(types.Type):  # type: ignore[misc]
+    """A table to the compiler: its fields are the attributes of the Python object; the chain's kinds of layers are part of
+    its type."""
+
+    def __init__(self, role: str, dtype: Any, present: frozenset[str]):
+        self.role, self.present = role, present
+        self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C"))]
+        super().__init__(f"{role}({dtype}, {sorted(present)})")
+
+
+@register_model(TableType)
+class TableModel(models.StructModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: TableType):
+        super().__init__(dmm, fe_type, fe_type.fields)
+
+
+make_attribute_wrapper(TableType, "vector", "vector")
+make_attribute_wrapper(TableType, "places", "places")
+
+
+@typeof_impl.register(Table)
+def _type_of_table(table: Table, context: Any) -> TableType:
+    return TableType(type(table).__name__, typeof(table.vector).dtype, table.present)
+
+
+@unbox(TableType)
+def _table_from_python(kind: TableType, table: Any, c: Any) -> NativeValue:
+    struct, failed = cgutils.create_struct_proxy(kind)(c.context, c.builder), cgutils.false_bit
+    for name, field in kind.fields:
+        attribute = c.pyapi.object_getattr_string(table, name)
+        native = c.unbox(field, attribute)
+        c.pyapi.decref(attribute)
+        setattr(struct, name, native.value)
+        failed = c.builder.or_(failed, native.is_error)
+    return NativeValue(struct._getvalue(), is_error=failed)
+
+
+@intrinsic
+def kinds_of(context, table):
+    """The kinds of layers in the table: a type without content."""
+    return KindsType(table.present)(table), lambda context, *_: context.get_dummy_value()
+
+
+@jit
+def view(vector, start, rows, columns):
+    return vector[start:start + rows * columns].reshape(rows, columns)
+
+
+@overload(operator.getitem, jit_options=OPTIONS)
+def _item(table, i):
+    role = table.role if isinstance(table, TableType) else None
+    if role == "Activations":
+        def item(table, i):
+            p = table.places
+            return view(table.vector, p[i, 0], p[i, 1], p[i, 2])
+        return item
+    if role == "Columns":
+        def item(table, i):
+            p = table.places
+            return view(table.vector, p[i, 0], p[i, 1], p[i, 2])[:, p[i, 3]:p[i, 4]]
+        return item
+    if role == "Gradients":
+        def item(table, i):
+            p = table.places
+            return view(table.vector, p[i, 0], p[i, 1], p[i, 2]), table.vector[p[i, 3]:p[i, 3] + p[i, 4]]
+        return item
+    if role == "Layers":
+        def item(table, i):
+            p = table.places
+            W, b = view(table.vector, p[i, 1], p[i, 2], p[i, 3]), table.vector[p[i, 4]:p[i, 4] + p[i, 5]]
+            return Record(p[i, 0], W, b, p[i, 6:7].view(np.float64)[0], kinds_of(table))
+        return item
+
+
+@overload(len, jit_options=OPTIONS)
+def _len(table):
+    if isinstance(table, TableType):
+        return lambda table: len(table.places)
+
+
+# ---- the methods of a layer, by its kind: those of the classes in ``layers``, compiled -------------------------------------
+
+
+class KindsType(types.Opaque):  # type: ignore[misc]
+    """Which kinds of layers a chain has."""
+
+    def __init__(self, present: frozenset[str]):
+        self.present = present
+        super().__init__(f"kinds({sorted(present)})")
+
+
+register_model(KindsType)(models.OpaqueModel)
+
+
+def _kinds_of(layer: Any) -> Any:
+    """The kinds that a compiled Record may have; None for any other named tuple."""
+    if isinstance(layer, types.NamedTuple) and layer.instance_class is Record:
+        return layer.types[Record._fields.index("kinds")].present
+
+
+def by_kind(method: str, present: frozenset[str]) -> Any:
+    """Return code for ``method`` of any layer whose kind is present: one comparison for each kind, then the method of its
+    class."""
+    code = None
+    for kind, layer_class in enumerate(KINDS):
+        if layer_class.__name__ in present:
+            code = _either(kind, jit(getattr(layer_class, method)), code)
+    return code
+
+
+def _either(kind: int, method: Any, otherwise: Any) -> Any:
+    if otherwise is None:
+        return method
+
+    @jit
+    def choose(layer, *arguments):
+        if layer.kind == kind:
+            method(layer, *arguments)
+        else:
+            otherwise(layer, *arguments)
+    return choose
+
+
+@overload_method(types.NamedTuple, "forward", jit_options=OPTIONS)
+def _record_forward(layer, X, out):
+    if present := _kinds_of(layer):
+        code = by_kind("forward", present)
+        return lambda layer, X, out: code(layer, X, out)
+
+
+@overload_method(types.NamedTuple, "input_gradient", jit_options=OPTIONS)
+def _record_input_gradient(layer, dY, X, Y, out):
+    if present := _kinds_of(layer):
+        code = by_kind("input_gradient", present)
+        return lambda layer, dY, X, Y, out: code(layer, dY, X, Y, out)
+
+
+@overload_method(types.NamedTuple, "parameter_gradients", jit_options=OPTIONS)
+def _record_parameter_gradients(layer, dY, X, dW, db):
+    if _kinds_of(layer):
+        code = jit(formulas.Dense.parameter_gradients)
+
+        def parameter_gradients(layer, dY, X, dW, db):
+            if layer.kind == DENSE:
+                code(layer, dY, X, dW, db)
+        return parameter_gradients
+
+
+@overload_method(types.NamedTuple, "strength", jit_options=OPTIONS)
+def _record_strength(layer, rows):
+    if _kinds_of(layer):
+        return lambda layer, rows: layer.lam

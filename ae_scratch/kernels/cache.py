@@ -1,0 +1,79 @@
+"""Where compiled code is kept from one process to the next.
+
+In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Numba and NumPy, and of the
+CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
+Numba's cache runs what it reads, so the folder is used only if nobody else can write there; where none can be had, code is
+compiled anew each time. A user's own ``NUMBA_CACHE_DIR`` comes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from ..files import cache_folder
+from .simd import cpu_features
+
+UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
+FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
+
+
+def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``numba.njit`` that keeps the compiled code, if it may; Numba's own configuration stays as it
+    is."""
+    def decorate(function: Callable[..., Any]) -> Any:
+        before = numba.config.CACHE_DIR
+        try:
+            numba.config.CACHE_DIR = before or str(private_folder())
+            return numba.njit(cache=True, **options)(function)
+        except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
+            return numba.njit(**options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+    return decorate
+
+
+def private_folder() -> Path:
+    """Return the folder for code of these sources, made if need be and closed to others; OSError if there can be none."""
+    folder = cache_folder() / "compiled" / fingerprint()
+    if not folder.is_absolute():
+        raise OSError(f"expected an absolute path for the cache, got {folder}")
+    new = not folder.exists()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+        raise OSError(f"{folder} can be written to by others")
+    os.utime(folder)
+    if new:
+        sweep(folder)
+    return folder
+
+
+def fingerprint() -> str:
+    """Return a hash of everything that compiled code depends on."""
+    digest = hashlib.sha256(repr((numba.__version__, np.__version__, platform.machine(), sys.platform, cpu_features(),
+                                  [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
+    package = Path(__file__).parent.parent
+    for source in sorted(package.rglob("*.py")):
+        digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def sweep(keep: Path) -> None:
+    """Remove sibling folders that no process has used for long."""
+    for folder in keep.parent.iterdir():
+        try:
+            if folder != keep and time.time() - folder.stat().st_mtime > UNUSED:
+                shutil.rmtree(folder)
+        except OSError:  # another process was quicker, or it is not ours to remove
+            continue

@@ -1,0 +1,260 @@
+"""The compiled engine against NumPy's, the complex step and itself on other numbers of threads."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import oracle
+import pytest
+from cases import Case, agree
+
+from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, L1Activity,
+                        MeanSquaredError, Network, ReLU, Sigmoid, Tanh)
+from ae_scratch import training
+from ae_scratch.engine import driver
+from ae_scratch.training import Job
+
+X = np.random.default_rng(0).uniform(size=(150, 45))
+
+
+def everything(dtype, seed=0):
+    """A network with every kind of layer and penalties of both reductions, widths that are no multiple of a vector."""
+    rng = np.random.default_rng(seed)
+    layers = [Dense(45, 33, rng, dtype), ReLU(), Dense(33, 17, rng, dtype), Sigmoid(), L1Activity(1e-3, "mean"),
+              Dense(17, 5, rng, dtype), Tanh(), L1Activity(1e-4, "sum"), Dense(5, 19, rng, dtype), Identity(),
+              Dense(19, 45, rng, dtype)]
+    for layer in layers:
+        if isinstance(layer, Dense):
+            layer.b += rng.normal(scale=0.1, size=layer.b.shape).astype(dtype)
+    return Network(layers)
+
+
+def job(dtype=np.float32, loss=None, optimizer=None, batch_size=32, noise=None, target=None, network=None):
+    data = X.astype(dtype)
+    T = data if target is None else target.astype(dtype)
+    return Job(network or everything(dtype), loss or BinaryCrossEntropy(), optimizer or Adam(1e-2), data, T, batch_size, 3, noise)
+
+
+def trained(task, epochs=2, threads=1):
+    history = {}
+    driver.train(task, epochs, history, threads=threads)
+    return task.network.params.vector, history
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 2e-3)])
+@pytest.mark.parametrize("loss, optimizer", [(BinaryCrossEntropy, lambda: Adam(1e-3)),
+                                             (MeanSquaredError, lambda: SGD(0.05, 0.9))])
+@pytest.mark.parametrize("target", [None, X[::-1]])
+def test_both_engines_agree(dtype, tolerance, loss, optimizer, target):
+    """From the same start on the same batches, the last of which is short; rounding differs, and training amplifies it."""
+    compiled, numpy = (job(dtype, loss(), optimizer(), target=target) for _ in range(2))
+    vector, history = trained(compiled)
+    expected = {}
+    training.train(numpy, 2, expected)
+    moved = np.abs(numpy.network.params.vector - everything(dtype).params.vector).max()
+    assert np.abs(vector - numpy.network.params.vector).max() <= tolerance * moved and moved > 0
+    for name in ("objective", "loss", "penalty"):
+        assert history[name] == pytest.approx(expected[name], rel=100 * float(np.finfo(dtype).eps))
+
+
+def test_the_gradient_of_one_step_against_the_complex_step():
+    """A step of plain gradient descent with rate 1 moves the parameters by their gradient."""
+    for lam, reduction, loss in ((1e-5, "sum", "binary_crossentropy"), (0.1, "mean", "mse")):
+        case = Case(0, (6, 7, 4, 5), "relu", loss, lam, reduction, code=2)
+        exact, before = case.by_complex_step(), {name: array.copy() for name, array in case.network.params.items()}
+        task = Job(case.network, case.loss, SGD(1.0), case.X, case.T, len(case.X), 0)
+        driver.train(task, 1, {}, threads=2)
+        for name, array in case.network.params.items():
+            assert agree(before[name] - array, exact[name], 1e-9)  # the step itself rounds: 1e-16 of parameters near 1
+
+
+def test_a_planted_bug_in_the_shared_source_would_be_seen():
+    """The comparison above can fail: a gradient that is off by a millionth does."""
+    case = Case(0, (6, 7, 4, 5), "relu", "mse", 0.1, "mean", code=2)
+    exact = case.by_complex_step()
+    assert not agree(exact["0.W"] * (1 + 1e-6), exact["0.W"], 1e-9)
+
+
+def digest(threads, monkeypatch=None, **settings):
+    task = job(**settings)
+    vector, history = trained(task, threads=threads)
+    state = [vector] + [array for array in vars(task.optimizer).values() if isinstance(array, np.ndarray)]
+    return hashlib.sha256(b"".join(array.tobytes() for array in state)).hexdigest(), history
+
+
+@pytest.mark.parametrize("batch_size", [32, 7, 1])
+def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
+    ran, original = [], driver.steps
+
+    def counting(*arguments):
+        ran.append(threading.get_ident())
+        return original(*arguments)
+    monkeypatch.setattr(driver, "steps", counting)
+    expected = digest(1, batch_size=batch_size)
+    for threads in (2, 3, 4, 8):
+        ran.clear()
+        assert digest(threads, batch_size=batch_size) == expected
+        assert len(set(ran)) >= threads and len(ran) % threads == 0  # so many workers really ran, in every chunk
+    assert digest(None, batch_size=batch_size) == expected
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_the_length_of_chunks_changes_no_bit(monkeypatch, cut):
+    expected = digest(1)
+    monkeypatch.setattr(driver, "CHUNK", 0.0)
+    monkeypatch.setattr(driver, "TRIAL", cut)
+    assert digest(2) == expected
+
+
+def test_noise_redrawn_per_batch_is_the_same_noise_as_numpys():
+    compiled, numpy = (job(noise=GaussianNoise(0.3, clip=(0, 1))) for _ in range(2))
+    _, history = trained(compiled, threads=2)
+    expected = {}
+    training.train(numpy, 2, expected)
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 255, 256, 257, 1000])
+def test_rows_of_an_encoding_do_not_depend_on_the_others(rows):
+    network = everything(np.float32)
+    data = np.random.default_rng(1).uniform(size=(1000, 45)).astype(np.float32)
+    whole = driver.predict(network, data, 1)
+    assert np.abs(whole - network.predict(data)).max() < 1e-5
+    for threads in (1, 2, 5):
+        assert driver.predict(network, data[:rows], threads).tobytes() == whole[:rows].tobytes()
+    assert driver.predict(network, data[rows // 2:rows], 2).tobytes() == whole[rows // 2:rows].tobytes()
+
+
+def test_the_estimator_with_this_engine():
+    settings = dict(hidden_sizes=(9,), code_size=4, epochs=3, random_state=0, l1_activity=1e-3)
+    numpy, compiled = (Autoencoder(engine=engine, **settings).fit(X) for engine in ("numpy", "numba"))
+    assert compiled.history_["objective"] == pytest.approx(numpy.history_["objective"], rel=1e-5)
+    assert np.allclose(compiled.encode(X), numpy.encode(X), atol=1e-4)
+    assert compiled.evaluate(X) == pytest.approx(numpy.evaluate(X), rel=1e-4)
+    again = Autoencoder(engine="numba", threads=3, **settings).fit(X)
+    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights().values(), compiled.get_weights().values()))
+
+
+def test_several_fits_at_once_give_what_each_gives_alone():
+    settings = dict(hidden_sizes=(9,), code_size=4, epochs=3, random_state=0, l1_activity=1e-3, engine="numba", threads=2)
+    expected, results = Autoencoder(**settings).fit(X).history_, []
+    workers = [threading.Thread(target=lambda: results.append(Autoencoder(**settings).fit(X).history_)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [expected] * 4
+
+
+def test_divergence_says_when():
+    with pytest.raises(DivergedError, match="epoch 1, step [1-9]") as error:
+        trained(job(optimizer=SGD(1e30), loss=MeanSquaredError()))
+    assert error.value.epoch == 0 and error.value.step >= 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+def test_ctrl_c_stops_between_chunks(monkeypatch):
+    chunks, original = [], driver.Engine.run
+
+    def interrupting(*arguments):
+        chunks.append(1)
+        if len(chunks) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+    monkeypatch.setattr(driver.Engine, "run", interrupting)
+    monkeypatch.setattr(driver, "TRIAL", 1)
+    monkeypatch.setattr(driver, "CHUNK", 0.0)
+    task = job()
+    with pytest.raises(KeyboardInterrupt):
+        trained(task, epochs=50)
+    assert len(chunks) == 2 and np.isfinite(task.network.params.vector).all()
+
+
+@pytest.mark.parametrize("total, threads, unit, expected", [
+    (32, 2, 8, [(0, 16), (16, 32)]), (32, 3, 8, [(0, 16), (16, 24), (24, 32)]), (5, 2, 8, [(0, 5), (5, 5)]),
+    (0, 2, 8, [(0, 0), (0, 0)]), (33, 4, 8, [(0, 16), (16, 24), (24, 32), (32, 33)])])
+def test_shares(total, threads, unit, expected):
+    assert driver.shares(total, threads, unit) == expected
+
+
+def test_the_pace_tries_every_number_and_keeps_the_fastest(monkeypatch):
+    monkeypatch.setattr(driver, "cores", lambda: 4)
+    pace, used = driver.Pace(None), []
+    for _ in range(40):
+        threads, steps = pace.next()
+        used.append(threads)
+        pace.took(threads, steps, steps * {1: 3e-3, 2: 1e-3, 4: 2e-3}[threads])
+    assert used[:3] == [1, 2, 4] and used.count(2) >= 34 and steps == 50
+    assert driver.Pace(7).next() == (7, driver.TRIAL)
+
+
+SECOND_PROCESS = """
+import sys, numpy as np
+from numba.core import event
+from ae_scratch import Autoencoder
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, e): compiled.append(e)
+    def on_end(self, e): pass
+with event.install_listener("numba:compile", Listener()):
+    Autoencoder((4,), 2, epochs=1, random_state=0, engine="numba").fit(np.random.default_rng(0).random((64, 8)))
+print(len(compiled))
+"""
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    environment = {**{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}, "XDG_CACHE_HOME": str(tmp_path)}
+    counts = [int(subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, capture_output=True, text=True,
+                                 check=True).stdout) for _ in range(2)]
+    assert counts[0] > 10 and counts[1] == 0
+    folder, = (tmp_path / "ae_scratch" / "compiled").iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+
+
+def test_without_a_place_for_the_cache_it_still_works(tmp_path):
+    (tmp_path / "file").write_text("")
+    environment = {**{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}, "XDG_CACHE_HOME": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout) > 10, done.stderr
+
+
+def test_the_fingerprint_changes_with_the_sources_and_numbas_settings_stay(monkeypatch, tmp_path):
+    import numba
+
+    from ae_scratch.kernels import cache
+
+    before = numba.config.CACHE_DIR
+    first = cache.fingerprint()
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "kernels" / "cache.py"))
+    (tmp_path / "layers.py").write_text("x = 1")
+    second = cache.fingerprint()
+    (tmp_path / "layers.py").write_text("x = 2")
+    assert len({first, second, cache.fingerprint()}) == 3
+    cache.cached_jit(nogil=True)(lambda: 1)
+    assert numba.config.CACHE_DIR == before
+
+
+def test_old_folders_are_swept_and_foreign_ones_refused(monkeypatch, tmp_path):
+    from ae_scratch.kernels import cache
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    old, recent = (tmp_path / "ae_scratch" / "compiled" / name for name in ("old", "recent"))
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    mine = cache.private_folder()
+    assert not old.exists() and recent.exists() and mine.exists()
+    mine.chmod(0o777)
+    with pytest.raises(OSError, match="written to by others"):
+        cache.private_folder()
+
+
+def test_the_engine_needs_no_numba_until_it_is_asked_for():
+    assert oracle  # the oracle shares no code with either engine
+    code = "import sys, ae_scratch; ae_scratch.Autoencoder(engine='numba'); print('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

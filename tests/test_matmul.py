@@ -1,0 +1,124 @@
+"""The ladder of products: every step against the definition, on every edge, and all steps with the same bits."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numba import njit
+
+from ae_scratch.kernels import matmul, simd
+from ae_scratch.kernels.compiled import OPTIONS
+
+LADDER = {name: njit(**OPTIONS)(getattr(matmul, name)) for name in dir(matmul) if name.startswith("matmul_")}
+UP = [name for name in LADDER if name != "matmul_transposed"]
+EDGES = sorted({1, 2, 3, 7, 31, simd.ROWS - 1, simd.ROWS, simd.ROWS + 1, 16 * simd.VECTORS - 1, 16 * simd.VECTORS,
+                16 * simd.VECTORS + 1})
+LAYOUTS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda A: np.repeat(np.repeat(A, 2, 0), 3, 1)[::2, ::3]}
+
+
+def product(name, A, B):
+    """A B by one step of the ladder, into the middle of an array whose border must stay as it is."""
+    frame = np.full((len(A) + 2, B.shape[1]), 77.0, A.dtype)
+    LADDER[name](A, np.ascontiguousarray(B.T) if name == "matmul_transposed" else B, frame[1:-1])
+    assert (frame[0] == 77).all() and (frame[-1] == 77).all()
+    return frame[1:-1]
+
+
+def test_the_ladder_has_its_steps():
+    assert [name[:8] for name in sorted(UP)] == [f"matmul_{i}" for i in range(1, 6)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", LADDER)
+def test_exact_on_integers_for_all_edges(name, dtype):
+    rng = np.random.default_rng(0)
+    for m in EDGES:
+        for k in (1, 2, 7, 17):
+            for n in EDGES:
+                A, B = rng.integers(-99, 99, (m, k)), rng.integers(-99, 99, (k, n))
+                assert (product(name, A.astype(dtype), B.astype(dtype)) == A @ B).all(), (m, k, n)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", UP)
+def test_any_layout_of_the_left_operand(name, layout):
+    rng = np.random.default_rng(1)
+    A, B = rng.integers(-9, 9, (13, 5)).astype(np.float32), rng.integers(-9, 9, (5, 40)).astype(np.float32)
+    assert (product(name, LAYOUTS[layout](A), B) == A @ B).all()
+
+
+@pytest.mark.parametrize("shape", [(32, 784, 128), (9, 33, 65), (128, 32, 784), (1, 300, 1)])
+@pytest.mark.parametrize("name", LADDER)
+def test_rounding_stays_within_the_bound_of_one_chain(name, shape):
+    """|C - A B| <= (k + 2) u |A| |B|, elementwise; the reference in float64 adds errors of its own that are 2^-29 of that."""
+    m, k, n = shape
+    rng = np.random.default_rng(2)
+    A, B = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
+    bound = (k + 2) * 2.0**-24 * (np.abs(A).astype(float) @ np.abs(B).astype(float))
+    assert (np.abs(product(name, A, B) - A.astype(float) @ B.astype(float)) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(32, 784, 128), (7, 33, 65)])
+def test_all_steps_of_the_ladder_give_the_same_bits(shape, dtype):
+    m, k, n = shape
+    rng = np.random.default_rng(3)
+    A, B = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    products = {product(name, A, B).tobytes() for name in UP}
+    assert len(products) == 1
+
+
+def test_a_row_does_not_depend_on_the_other_rows():
+    rng = np.random.default_rng(4)
+    A, B = rng.normal(size=(37, 50)).astype(np.float32), rng.normal(size=(50, 45)).astype(np.float32)
+    for name in ("matmul_5_tile", "matmul_transposed"):
+        whole = product(name, A, B)
+        for start, stop in ((0, 1), (5, 6), (3, 20), (30, 37)):
+            assert product(name, A[start:stop], B).tobytes() == whole[start:stop].tobytes()
+
+
+def test_nan_and_infinity_reach_the_product_and_nothing_else():
+    A, B = np.ones((9, 3), np.float32), np.ones((3, 40), np.float32)
+    A[4, 1], B[2, 7] = np.nan, np.inf
+    for name in LADDER:
+        C = product(name, A, B)
+        assert np.isnan(C[4]).all() and np.isinf(np.delete(C[:, 7], 4)).all()
+        assert np.isfinite(np.delete(np.delete(C, 4, 0), 7, 1)).all()
+
+
+def test_the_kernels_run_without_the_compiler():
+    """The same source in plain Python, over the NumPy model of vectors: exact on integers too."""
+    code = """
+import numpy as np
+from ae_scratch.kernels import matmul
+rng = np.random.default_rng(0)
+for m, k, n in ((1, 1, 1), (9, 3, 17), (8, 5, 33), (13, 20, 2)):
+    A, B = rng.integers(-9, 9, (m, k)).astype(np.float32), rng.integers(-9, 9, (k, n)).astype(np.float32)
+    for name in dir(matmul):
+        if name.startswith("matmul_"):
+            C = np.full((m, n), np.nan, np.float32)
+            getattr(matmul, name)(A, B.T.copy() if name == "matmul_transposed" else B, C)
+            assert (C == A @ B).all(), name
+print("equal")
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "equal\n", done.stderr
+
+
+def test_the_tile_stays_in_registers():
+    """The inner loop holds nothing but fused multiply-adds, loads and broadcasts: no sum is spilt to the stack."""
+    A = np.zeros((32, 64), np.float32)
+    tile = LADDER["matmul_5_tile"]
+    tile(A, np.zeros((64, 64), np.float32), A.copy())
+    assembly = next(code for signature, code in tile.inspect_asm().items() if signature[0].layout == "C")
+    wide = "zmm" if "+avx512f" in simd.cpu_features() else "ymm"
+    if "+fma" not in simd.cpu_features():
+        pytest.skip("this CPU has no fused multiply-add for vectors")
+    lines = assembly.splitlines()
+    fused = [i for i, line in enumerate(lines) if "vfmadd" in line and wide in line]
+    assert len(fused) >= simd.ROWS * simd.VECTORS
+    loop = lines[fused[0]:fused[simd.ROWS * simd.VECTORS - 1]]
+    assert not [line for line in loop if "vmovups" in line and "(%rsp)" in line and line.strip().endswith("(%rsp)")]
