@@ -9,8 +9,10 @@ import ae_scratch
 
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
-    {"kernels", "errors", "files"}, {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
-    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
+    {"kernels", "errors", "files"},
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
+    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
+    {"__main__"}]
 
 
 def imports_of(path):

@@ -51,7 +51,7 @@ class Plan:
                  gradient: Array):
         places, self.widths = places_of(network), network.widths
         self.rows, self.threads, self.gradient = rows, threads, gradient
-        self.layers = Layers(network.params.vector, records(network, places, rows), type(loss).__name__, optimizer)
+        self.layers = layers_of(network, rows, type(loss).__name__, optimizer)
         self.slope = loss.slope / (rows * self.widths[-1])
         line = ALIGNMENT // network.dtype.itemsize
         self.starts = np.cumsum([0] + [-(-rows * width // line) * line for width in self.widths])
@@ -87,13 +87,12 @@ def places_of(network: Network) -> list[Place]:
     return places
 
 
-def records(network: Network, places: list[Place], rows: int) -> list[tuple[int, ...]]:
-    """The places of a table of Layers, for batches of so many rows."""
-    table: list[tuple[int, ...]] = []
-    for layer, (shape, W, b) in zip(network.layers, places):
-        lam = np.float64(layer.strength(rows) if isinstance(layer, L1Activity) else 0).view(np.int64)
-        table.append((KINDS.index(type(layer)), W, *shape, b, shape[1], int(lam)))
-    return table
+def layers_of(network: Network, rows: int, *others: str) -> Layers:
+    """The layers as compiled code sees them, for batches of so many rows; others: names of the loss and the optimizer."""
+    table = [(KINDS.index(type(layer)), W, *shape, b, shape[1])
+             for layer, (shape, W, b) in zip(network.layers, places_of(network))]
+    lam = [layer.strength(rows) if isinstance(layer, L1Activity) else 0 for layer in network.layers]
+    return Layers(network.params.vector, table, lam, *others)
 
 
 class Engine:
@@ -188,9 +187,12 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
                 count, chunk = pace.next()
                 last = min(first + chunk, whole) if first < whole else first + 1
                 data = data_of(job, order, epoch, first * batch, min(last * batch, n))
+                if not pace.seconds:
+                    engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
                 started = time.perf_counter()
                 engine.run(data, first, last, int(sizes[first]), sums, count)
-                pace.took(count, last - first, time.perf_counter() - started)
+                if first < whole:
+                    pace.took(count, last - first, time.perf_counter() - started)
                 for step in range(first, last):
                     require_finite(sums[step], "the objective", epoch, step)
                 first = last
@@ -215,14 +217,14 @@ def data_of(job: Job, order: Array, epoch: int, begin: int, end: int) -> tuple[A
 def predict(network: Network, X: Array, threads: int | None = None) -> Array:
     """Return the network's output for X, compiled; a row's numbers do not depend on the other rows, nor on the threads."""
     out = np.empty((len(X), network.widths[-1]), network.dtype)
-    layers = Layers(network.params.vector, records(network, places_of(network), 1))
+    layers = layers_of(network, 1)
     in_threads(apply, [(A, layers, X, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return out
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None) -> Figures:
     """Do what ``training.evaluate`` does, compiled."""
-    layers = Layers(network.params.vector, records(network, places_of(network), batch_size), type(loss).__name__)
+    layers = layers_of(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
     in_threads(assess, [(A, np.empty((A.places[0, 1], T.shape[1]), T.dtype), layers, X, T, losses, penalties, begin, end)
                         for A, begin, end in blocks(network, len(X), threads)])

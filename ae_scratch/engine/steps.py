@@ -13,7 +13,7 @@ from numba.extending import overload
 from .. import network
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
-from ..kernels.compiled import OPTIONS, jit
+from ..kernels.compiled import INNER, OPTIONS, jit
 from ..kernels.simd import arrive, arrived, let_others_run
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
@@ -47,7 +47,7 @@ def row_losses(layers, Y, T, rows, D):
     """Each row's sum of losses over features, and the loss's D."""
 
 
-@overload(row_losses, jit_options=OPTIONS)
+@overload(row_losses, jit_options=INNER)
 def _row_losses(layers, Y, T, rows, D):
     loss = ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error
     return lambda layers, Y, T, rows, D: loss(Y, T, rows, D)
@@ -57,7 +57,7 @@ def row_penalties(layers, A, rows):
     """Each row's sum of penalties over units; rows is left alone if there are no penalties."""
 
 
-@overload(row_penalties, jit_options=OPTIONS)
+@overload(row_penalties, jit_options=INNER)
 def _row_penalties(layers, A, rows):
     if "L1Activity" not in layers.present:
         return lambda layers, A, rows: None
@@ -77,7 +77,7 @@ def update(layers, settings, state, s, e, a_t, b_t):
     """One step of the optimizer for the parameters from s to before e."""
 
 
-@overload(update, jit_options=OPTIONS)
+@overload(update, jit_options=INNER)
 def _update(layers, settings, state, s, e, a_t, b_t):
     if "SGD" in layers.present:
         def sgd(layers, settings, state, s, e, a_t, b_t):
@@ -93,7 +93,7 @@ def _update(layers, settings, state, s, e, a_t, b_t):
     return adam
 
 
-@cached_jit(**OPTIONS)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, A, dA, T_batch, columns, all_dA, grads, owned = share
@@ -126,7 +126,7 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
     return a_t, b_t
 
 
-@cached_jit(**OPTIONS)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def apply(A, layers, X, out, first, last):
     """Write the output for rows first to before last of X, as many at a time as A holds.
 
@@ -140,7 +140,7 @@ def apply(A, layers, X, out, first, last):
         ops.copy(A[depth], out[start:start + rows])
 
 
-@cached_jit(**OPTIONS)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def assess(A, D, layers, X, T, losses, penalties, first, last):
     """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
     ``apply``."""

@@ -16,8 +16,9 @@ from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, mod
                              typeof_impl, unbox)
 
 from .. import layers as formulas
-from ..kernels.compiled import OPTIONS, jit
+from ..kernels.compiled import INNER, jit
 from ..kernels.reference import Array
+from ..kernels.simd import matrix, part, some_columns
 from ..penalties import L1Activity
 
 KINDS = (formulas.Dense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity)
@@ -39,8 +40,8 @@ class Table:
 
     present: frozenset[str] = frozenset()
 
-    def __init__(self, vector: Array, places: Any):
-        self.vector, self.places = vector, np.array(places, np.int64)
+    def __init__(self, vector: Array, places: Any, numbers: Any = ()):
+        self.vector, self.places, self.numbers = vector, np.array(places, np.int64), np.array(numbers, np.float64)
 
 
 class Activations(Table):
@@ -57,13 +58,13 @@ class Gradients(Table):
 
 
 class Layers(Table):
-    """[i]: the Record of layer i. Places: kind, start and shape of W, start and size of b, lam as the bits of a float64.
+    """[i]: the Record of layer i. Places: kind, start and shape of W, start and size of b. Numbers: lam.
 
     others: names of the loss and the optimizer. What is not present, layers, losses and optimizers, is not compiled.
     """
 
-    def __init__(self, vector: Array, places: Any, *others: str):
-        super().__init__(vector, places)
+    def __init__(self, vector: Array, places: Any, numbers: Any, *others: str):
+        super().__init__(vector, places, numbers)
         self.present = frozenset([KINDS[kind].__name__ for kind in self.places[:, 0]] + list(others))
 
 
@@ -73,7 +74,8 @@ class TableType(types.Type):  # type: ignore[misc]
 
     def __init__(self, role: str, dtype: Any, present: frozenset[str]):
         self.role, self.present = role, present
-        self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C"))]
+        self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C")),
+                       ("numbers", types.Array(types.float64, 1, "C"))]
         super().__init__(f"{role}({dtype}, {sorted(present)})")
 
 
@@ -85,6 +87,7 @@ class TableModel(models.StructModel):  # type: ignore[misc]
 
 make_attribute_wrapper(TableType, "vector", "vector")
 make_attribute_wrapper(TableType, "places", "places")
+make_attribute_wrapper(TableType, "numbers", "numbers")
 
 
 @typeof_impl.register(Table)
@@ -110,38 +113,37 @@ def kinds_of(context, table):
     return KindsType(table.present)(table), lambda context, *_: context.get_dummy_value()
 
 
-@jit
-def view(vector, start, rows, columns):
-    return vector[start:start + rows * columns].reshape(rows, columns)
-
-
-@overload(operator.getitem, jit_options=OPTIONS)
+@overload(operator.getitem, jit_options=INNER)
 def _item(table, i):
-    role = table.role if isinstance(table, TableType) else None
-    if role == "Activations":
-        def item(table, i):
-            p = table.places
-            return view(table.vector, p[i, 0], p[i, 1], p[i, 2])
-        return item
-    if role == "Columns":
-        def item(table, i):
-            p = table.places
-            return view(table.vector, p[i, 0], p[i, 1], p[i, 2])[:, p[i, 3]:p[i, 4]]
-        return item
-    if role == "Gradients":
-        def item(table, i):
-            p = table.places
-            return view(table.vector, p[i, 0], p[i, 1], p[i, 2]), table.vector[p[i, 3]:p[i, 3] + p[i, 4]]
-        return item
-    if role == "Layers":
-        def item(table, i):
-            p = table.places
-            W, b = view(table.vector, p[i, 1], p[i, 2], p[i, 3]), table.vector[p[i, 4]:p[i, 4] + p[i, 5]]
-            return Record(p[i, 0], W, b, p[i, 6:7].view(np.float64)[0], kinds_of(table))
-        return item
+    if isinstance(table, TableType):
+        return ITEMS[table.role]
 
 
-@overload(len, jit_options=OPTIONS)
+def _activations(table, i):
+    p = table.places
+    return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2])
+
+
+def _columns(table, i):
+    p = table.places
+    return some_columns(matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), p[i, 3], p[i, 4])
+
+
+def _gradients(table, i):
+    p = table.places
+    return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), part(table.vector, p[i, 3], p[i, 4])
+
+
+def _record(table, i):
+    p = table.places
+    W, b = matrix(table.vector, p[i, 1], p[i, 2], p[i, 3]), part(table.vector, p[i, 4], p[i, 5])
+    return Record(p[i, 0], W, b, table.numbers[i], kinds_of(table))
+
+
+ITEMS = {"Activations": _activations, "Columns": _columns, "Gradients": _gradients, "Layers": _record}
+
+
+@overload(len, jit_options=INNER)
 def _len(table):
     if isinstance(table, TableType):
         return lambda table: len(table.places)
@@ -167,20 +169,17 @@ def _kinds_of(layer: Any) -> Any:
         return layer.types[Record._fields.index("kinds")].present
 
 
-def by_kind(method: str, present: frozenset[str]) -> Any:
-    """Return code for ``method`` of any layer whose kind is present: one comparison for each kind, then the method of its
-    class."""
-    code = None
-    for kind, layer_class in enumerate(KINDS):
-        if layer_class.__name__ in present:
-            code = _either(kind, jit(getattr(layer_class, method)), code)
-    return code
+def by_kind(method: str, present: frozenset[str]) -> tuple[int, Any, Any]:
+    """Return one kind that is present, ``method`` of its class, and code that does the same for all other kinds (or nothing)."""
+    kinds = [kind for kind, layer_class in enumerate(KINDS) if layer_class.__name__ in present]
+    methods = {kind: jit(getattr(KINDS[kind], method)) for kind in kinds}
+    code = methods[kinds[-1]]
+    for kind in kinds[1:-1]:
+        code = _either(kind, methods[kind], code)
+    return kinds[0], methods[kinds[0]], code
 
 
 def _either(kind: int, method: Any, otherwise: Any) -> Any:
-    if otherwise is None:
-        return method
-
     @jit
     def choose(layer, *arguments):
         if layer.kind == kind:
@@ -190,21 +189,33 @@ def _either(kind: int, method: Any, otherwise: Any) -> Any:
     return choose
 
 
-@overload_method(types.NamedTuple, "forward", jit_options=OPTIONS)
+@overload_method(types.NamedTuple, "forward", jit_options=INNER)
 def _record_forward(layer, X, out):
     if present := _kinds_of(layer):
-        code = by_kind("forward", present)
-        return lambda layer, X, out: code(layer, X, out)
+        kind, method, others = by_kind("forward", present)
+
+        def forward(layer, X, out):
+            if layer.kind == kind:
+                method(layer, X, out)
+            else:
+                others(layer, X, out)
+        return forward
 
 
-@overload_method(types.NamedTuple, "input_gradient", jit_options=OPTIONS)
+@overload_method(types.NamedTuple, "input_gradient", jit_options=INNER)
 def _record_input_gradient(layer, dY, X, Y, out):
     if present := _kinds_of(layer):
-        code = by_kind("input_gradient", present)
-        return lambda layer, dY, X, Y, out: code(layer, dY, X, Y, out)
+        kind, method, others = by_kind("input_gradient", present)
+
+        def input_gradient(layer, dY, X, Y, out):
+            if layer.kind == kind:
+                method(layer, dY, X, Y, out)
+            else:
+                others(layer, dY, X, Y, out)
+        return input_gradient
 
 
-@overload_method(types.NamedTuple, "parameter_gradients", jit_options=OPTIONS)
+@overload_method(types.NamedTuple, "parameter_gradients", jit_options=INNER)
 def _record_parameter_gradients(layer, dY, X, dW, db):
     if _kinds_of(layer):
         code = jit(formulas.Dense.parameter_gradients)
@@ -215,7 +226,7 @@ def _record_parameter_gradients(layer, dY, X, dW, db):
         return parameter_gradients
 
 
-@overload_method(types.NamedTuple, "strength", jit_options=OPTIONS)
+@overload_method(types.NamedTuple, "strength", jit_options=INNER)
 def _record_strength(layer, rows):
     if _kinds_of(layer):
         return lambda layer, rows: layer.lam

@@ -11,7 +11,7 @@ Each function reduces its argument to a short interval around 0 and evaluates a 
 
 Where one rounding too many would show, a number is kept as the unevaluated sum of a large and a small part, ``a + a_low``.
 
-For float32 the error is below 1 unit in the last place (softplus: 1.25), measured over all 2^32 arguments; subnormal results are
+For float32 the error is below 1 unit in the last place (softplus: 1.3), measured over all 2^32 arguments; subnormal results are
 exact to the same measure, infinities go where they should, and NaN stays NaN. For float64 the library's functions are called.
 """
 

@@ -23,6 +23,7 @@ from numba.core import cgutils
 from numba.core.typing import signature as typing_signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import lower_builtin, models, register_model
+from numba.np.arrayobj import populate_array
 
 from .reference import Array
 
@@ -52,7 +53,28 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     """Return a b + c, rounded once; of numbers or vectors."""
     if np.asarray(a).dtype == np.float64:
         return a * b + c  # of float64 NumPy has no fused form: this one rounds twice
-    return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
+    product = np.multiply(a, b, dtype=np.float64)  # exact
+    total = product + c
+    back = total - product
+    error = (product - (total - back)) + (c - back)
+    odd = np.asarray(total).view(np.int64) & 1 != 0  # rounded to odd, it can be rounded again (Boldo & Melquiond 2008)
+    toward = np.where(error > 0, np.inf, np.where(error < 0, -np.inf, total))
+    return np.where(odd, total, np.nextafter(total, toward)).astype(np.float32)[()]
+
+
+def part(vector: Array, start: int, size: int) -> Array:
+    """Return vector[start:start + size]; the caller keeps the vector alive."""
+    return vector[start:start + size]
+
+
+def matrix(vector: Array, start: int, rows: int, columns: int) -> Array:
+    """Return a part of a vector as a matrix, stored row by row; the caller keeps the vector alive."""
+    return vector[start:start + rows * columns].reshape(rows, columns)
+
+
+def some_columns(A: Array, first: int, stop: int) -> Array:
+    """Return A[:, first:stop]; the caller keeps A alive."""
+    return A[:, first:stop]
 
 
 def vector(A: Array) -> Array:
@@ -261,6 +283,34 @@ class Matrix:
 
     def _suffix(self) -> str:
         return f"v{self.count}f{8 * self.bytes}.p0"
+
+
+def _view(code: Code, data: Any, start: Any, shape: list[Any], strides: list[Any]) -> Any:
+    """An array of the type to be returned over memory that it does not own: nothing to count, nothing to free."""
+    kind, b = code.signature.return_type, code.builder
+    size = I64(kind.dtype.bitwidth // 8)
+    array = code.context.make_array(kind)(code.context, b)
+    populate_array(array, b.gep(data, [start]), shape, [b.mul(stride, size) for stride in strides], size, None)
+    return array._getvalue()
+
+
+@compiled(part, types.Array, types.Integer, types.Integer, result=lambda v, *_: types.Array(v.dtype, 1, "C"))
+def _(code, vector, start, size):
+    data = code.context.make_array(code.signature.args[0])(code.context, code.builder, vector).data
+    return _view(code, data, start, [size], [I64(1)])
+
+
+@compiled(matrix, types.Array, types.Integer, types.Integer, types.Integer, result=lambda v, *_: types.Array(v.dtype, 2, "C"))
+def _(code, vector, start, rows, columns):
+    data = code.context.make_array(code.signature.args[0])(code.context, code.builder, vector).data
+    return _view(code, data, start, [rows, columns], [columns, I64(1)])
+
+
+@compiled(some_columns, types.Array, types.Integer, types.Integer, result=lambda A, *_: types.Array(A.dtype, 2, "A"))
+def _(code, A, first, stop):
+    array = code.context.make_array(code.signature.args[0])(code.context, code.builder, A)
+    rows, width = cgutils.unpack_tuple(code.builder, array.shape)
+    return _view(code, array.data, first, [rows, code.builder.sub(stop, first)], [width, I64(1)])
 
 
 def _same(a: Any, *_: Any) -> Any:
