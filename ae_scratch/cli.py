@@ -86,6 +86,8 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("reproduction"), metavar="DIR",
                         help="folder for pictures and results.json (default: reproduction)")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], metavar="S", help="one or more seeds (default: 0)")
+    parser.add_argument("--engine", choices=("numpy", "numba"), default="numpy",
+                        help="numba: compiled, which takes some seconds the first time (default: numpy)")
     parser.add_argument("--quick", action="store_true", help="6,000 images and at most 5 epochs: under a minute for everything")
     parser.add_argument("--json", action="store_true", help="print results.json instead of tables")
     parser.set_defaults(run=_reproduce)
@@ -101,12 +103,13 @@ def _reproduce(options: argparse.Namespace) -> int:
     dataset = datasets.load_images(options.data, options.download)
     data = experiments.prepare(dataset, *QUICK_IMAGES if options.quick else ())
     epochs = min(options.epochs or QUICK_EPOCHS, QUICK_EPOCHS) if options.quick else options.epochs
+    how = experiments.Options(epochs, options.engine)
     say(_about(data, options.quick))
     outcomes: dict[str, dict[int, Outcome]] = {name: {} for name in names}
     for name in names:
         for seed in options.seed:
             _to_stderr(f"{name}, seed {seed}:")
-            outcomes[name][seed] = experiments.EXPERIMENTS[name](data, seed, epochs)
+            outcomes[name][seed] = experiments.EXPERIMENTS[name](data, seed, how)
         say(f"\n{report.tables(outcomes[name], dataset.name == 'MNIST' and not options.quick)}")
         done = {name: by_seed for name, by_seed in outcomes.items() if by_seed}
         results = report.results(data, done, time.perf_counter() - started)

@@ -1,6 +1,6 @@
 """The experiments of the article "Applied Deep Learning, Part 3: Autoencoders", and what it claims of autoencoders, made visible.
 
-Each experiment is a function of data, seed and a limit on epochs that returns what it measured and the pictures that show it;
+Each experiment is a function of data, seed and options that returns what it measured and the pictures that show it;
 progress goes to standard error. The published figures stand in ``ARTICLE`` and nowhere else, apart from everything measured.
 """
 
@@ -58,6 +58,13 @@ class Data(NamedTuple):
     dataset: Dataset
 
 
+class Options(NamedTuple):
+    """How to run an experiment: for at most so many epochs (None: as many as it has), and with which engine."""
+
+    epochs: int | None = None
+    engine: str = "numpy"
+
+
 class Outcome(NamedTuple):
     """What an experiment measured with one seed: figures of its models, other figures, and its pictures by file name."""
 
@@ -80,11 +87,11 @@ def prepare(dataset: Dataset, n_train: int | None = None, n_test: int | None = N
     return Data(as_rows(dataset.X_train[:n_train]), as_rows(dataset.X_test[:n_test]), dataset)
 
 
-def train_model(name: str, data: Data, seed: int, epochs: int | None) -> Run:
-    """Train one of the article's models, for at most ``epochs`` epochs, and measure it on the test images."""
+def train_model(name: str, data: Data, seed: int, options: Options) -> Run:
+    """Train one of the article's models and measure it on the test images."""
     model = Autoencoder(**{**COMMON, **ARTICLE[name].settings, "random_state": seed})
     started = time.perf_counter()
-    _fit(model, data.X, name, epochs)
+    _fit(model, data.X, name, options)
     seconds = time.perf_counter() - started
     numbers = len(data.X) + np.arange(len(data.X_test))  # of rows that no training image has: noise of their own
     X_seen = model.noise.corrupt(data.X_test, seed, rows=numbers) if model.noise else data.X_test
@@ -100,17 +107,17 @@ def train_model(name: str, data: Data, seed: int, epochs: int | None) -> Run:
 # ---- the article's experiments ------------------------------------------------------------------------------------------
 
 
-def deep(data: Data, seed: int, epochs: int | None) -> Outcome:
+def deep(data: Data, seed: int, options: Options) -> Outcome:
     """784-128-32-128-784."""
-    run = train_model("deep", data, seed, epochs)
+    run = train_model("deep", data, seed, options)
     rows = {"original": data.X_test, "reconstruction": run.model.reconstruct(data.X_test[:10])}
     return Outcome({"deep": run.measured}, {}, {
         "deep-reconstructions.png": lambda: plots.image_rows(rows, f"Deep autoencoder, code of 32: {data.dataset.name}")[0]})
 
 
-def shallow(data: Data, seed: int, epochs: int | None) -> Outcome:
+def shallow(data: Data, seed: int, options: Options) -> Outcome:
     """784-32-784."""
-    run = train_model("shallow", data, seed, epochs)
+    run = train_model("shallow", data, seed, options)
     rows = {"original": data.X_test, "reconstruction": run.model.reconstruct(data.X_test[:10])}
     W = run.model.get_weights()["encoder.0.W"]
     return Outcome({"shallow": run.measured}, {}, {
@@ -118,9 +125,9 @@ def shallow(data: Data, seed: int, epochs: int | None) -> Outcome:
         "shallow-weights.png": lambda: plots.filters(W, "First-layer weights of 10 units")[0]})
 
 
-def denoising(data: Data, seed: int, epochs: int | None) -> Outcome:
+def denoising(data: Data, seed: int, options: Options) -> Outcome:
     """The deep model on images with noise that is drawn once, the clean images being the target."""
-    run = train_model("denoising", data, seed, epochs)
+    run = train_model("denoising", data, seed, options)
     inputs = {"original": data.X_test, "noisy": run.X_seen}
     rows = {**inputs, "denoised": run.model.reconstruct(run.X_seen[:10])}
     return Outcome({"denoising": run.measured}, {}, {
@@ -128,9 +135,9 @@ def denoising(data: Data, seed: int, epochs: int | None) -> Outcome:
         "denoising-results.png": lambda: plots.image_rows(rows, "Denoising autoencoder, test images")[0]})
 
 
-def sparse(data: Data, seed: int, epochs: int | None) -> Outcome:
+def sparse(data: Data, seed: int, options: Options) -> Outcome:
     """The shallow model for longer, without and with an L1 penalty on the code."""
-    runs = {name: train_model(name, data, seed, epochs) for name in ("standard", "sparse")}
+    runs = {name: train_model(name, data, seed, options) for name in ("standard", "sparse")}
     losses = {name: run.measured["history"]["objective"] for name, run in runs.items()}
     codes = {name: run.codes for name, run in runs.items()}
     alone = {"sparse": codes["sparse"]}
@@ -144,7 +151,7 @@ def sparse(data: Data, seed: int, epochs: int | None) -> Outcome:
 # ---- what the article claims --------------------------------------------------------------------------------------------
 
 
-def copying(data: Data, seed: int, epochs: int | None) -> Outcome:
+def copying(data: Data, seed: int, options: Options) -> Outcome:
     """An overcomplete autoencoder copies noise, which has no structure to learn; an undercomplete one cannot recover it.
 
     Images of 8 x 8 uniform random numbers. Errors are shares of the images' variance: 1 is what a constant image reaches, 0 a
@@ -154,7 +161,7 @@ def copying(data: Data, seed: int, epochs: int | None) -> Outcome:
     X, X_test = images[:10_000], images[10_000:]
     figures, rows = {}, {"noise": X_test}
     for size, label in ((16, "undercomplete, code of 16"), (128, "overcomplete, code of 128")):
-        model = _fit(Autoencoder((), size, loss="mse", epochs=20, random_state=seed), X, label, epochs)
+        model = _fit(Autoencoder((), size, loss="mse", epochs=20, random_state=seed), X, label, options)
         figures[label] = _mse(model.reconstruct(X_test), X_test) / float(X_test.var())
         rows[label] = model.reconstruct(X_test)
     figures["bound for a linear code of 16"] = 1 - 16 / 64
@@ -162,7 +169,7 @@ def copying(data: Data, seed: int, epochs: int | None) -> Outcome:
         "copying.png": lambda: plots.image_rows(rows, "Random noise (8 x 8) through a smaller and a larger code")[0]})
 
 
-def data_specific(data: Data, seed: int, epochs: int | None) -> Outcome:
+def data_specific(data: Data, seed: int, options: Options) -> Outcome:
     """An autoencoder compresses what it was trained on: one trained on digits fails on landscapes, and the other way round."""
     n, n_test = len(data.X), len(data.X_test)
     landscapes = as_rows(make_landscapes(n + n_test))
@@ -170,7 +177,7 @@ def data_specific(data: Data, seed: int, epochs: int | None) -> Outcome:
     errors: dict[str, dict[str, float]] = {f"tested on {name}": {} for name in sets}
     rows = {}
     for trained, (X, _) in sets.items():
-        model = _fit(Autoencoder(epochs=3, random_state=seed, **COMMON), X, f"trained on {trained}", epochs)
+        model = _fit(Autoencoder(epochs=3, random_state=seed, **COMMON), X, f"trained on {trained}", options)
         for tested, (_, X_test) in sets.items():
             X_hat = model.reconstruct(X_test)
             errors[f"tested on {tested}"][f"trained on {trained}"] = _mse(X_hat, X_test)
@@ -188,13 +195,13 @@ def _specific_rows(X_test: Array, tested: str, rows: dict[tuple[str, str], Array
     return lambda: plots.image_rows(shown, f"{tested.capitalize()} through autoencoders trained on digits and on landscapes")[0]
 
 
-def code_size(data: Data, seed: int, epochs: int | None) -> Outcome:
+def code_size(data: Data, seed: int, options: Options) -> Outcome:
     """Reconstruction error against code size, beside a principal component analysis with as many components."""
     sizes = [2, 4, 8, 16, 32, 64]
     by_pca = [_mse(X_hat, data.X_test) for X_hat in pca(data.X, data.X_test, sizes)]
     by_autoencoder = []
     for size in sizes:
-        model = _fit(Autoencoder(code_size=size, epochs=5, random_state=seed, **COMMON), data.X, f"code of {size}", epochs)
+        model = _fit(Autoencoder(code_size=size, epochs=5, random_state=seed, **COMMON), data.X, f"code of {size}", options)
         by_autoencoder.append(_mse(model.reconstruct(data.X_test), data.X_test))
     errors = {f"code of {size}": {"autoencoder": a, "PCA": b} for size, a, b in zip(sizes, by_autoencoder, by_pca)}
     curves = {"autoencoder": by_autoencoder, "PCA": by_pca}
@@ -216,12 +223,13 @@ def _mse(X_hat: Array, X: Array) -> float:
     return float(np.mean((X_hat - X) ** 2, dtype=np.float64))
 
 
-def _fit(model: Autoencoder, X: Array, label: str, epochs: int | None) -> Autoencoder:
-    """Train for the model's epochs, but at most ``epochs``, under a heading on standard error."""
+def _fit(model: Autoencoder, X: Array, label: str, options: Options) -> Autoencoder:
+    """Train under a heading on standard error."""
     print(f"  {label}", file=sys.stderr, flush=True)
-    return model.set_params(epochs=min(model.epochs, epochs or model.epochs), verbose=1).fit(X)
+    epochs = min(model.epochs, options.epochs or model.epochs)
+    return model.set_params(epochs=epochs, engine=options.engine, verbose=1).fit(X)
 
 
-EXPERIMENTS: dict[str, Callable[[Data, int, int | None], Outcome]] = {
+EXPERIMENTS: dict[str, Callable[[Data, int, Options], Outcome]] = {
     "deep": deep, "shallow": shallow, "denoising": denoising, "sparse": sparse,
     "copying": copying, "data-specific": data_specific, "code-size": code_size}

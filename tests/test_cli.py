@@ -43,6 +43,16 @@ def test_json_on_standard_output_is_results_json(small, capsys):
     assert "deep: 784-128-32-128-784" in err
 
 
+def test_the_compiled_engine_measures_the_same(small, capsys):
+    objectives = []
+    for engine in ("numpy", "numba"):
+        assert cli.main(["reproduce", "deep", "--epochs", "2", "--engine", engine, "--json"]) == 0
+        run = json.loads(capsys.readouterr().out)["experiments"]["deep"]["measured"]["0"]["deep"]
+        objectives.append(run["history"]["objective"])
+        assert run["settings"]["engine"] == engine
+    assert objectives[0] == pytest.approx(objectives[1], rel=1e-5)
+
+
 def test_without_matplotlib_the_figures_are_there_and_the_pictures_are_missed(small, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -78,7 +88,7 @@ def test_wrong_usage_exits_with_2(capsys, arguments):
 
 
 def test_interrupted_exits_with_130(small, capsys, monkeypatch):
-    def interrupt(data, seed, epochs):
+    def interrupt(data, seed, options):
         raise KeyboardInterrupt
     monkeypatch.setitem(experiments.EXPERIMENTS, "deep", interrupt)
     assert cli.main(["reproduce", "deep"]) == 130

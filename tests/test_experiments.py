@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from ae_scratch import GaussianNoise, datasets, experiments, files, report
-from ae_scratch.experiments import ARTICLE, EXPERIMENTS
+from ae_scratch.experiments import ARTICLE, EXPERIMENTS, Options
+
+ONE_EPOCH = Options(epochs=1)
 
 PUBLISHED = {  # the article's figures, typed in a second time
     "deep": "0.1416 0.0997 0.0935", "shallow": "0.1624 0.1041 0.0962 0.0949 0.0944",
@@ -22,7 +24,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def outcomes(data):
-    return {name: experiment(data, 3, 1) for name, experiment in EXPERIMENTS.items()}
+    return {name: experiment(data, 3, ONE_EPOCH) for name, experiment in EXPERIMENTS.items()}
 
 
 def test_published_figures_and_epochs():
@@ -36,7 +38,7 @@ def test_published_figures_and_epochs():
 @pytest.mark.parametrize("name, layers", [("deep", "784-128-32-128-784"), ("shallow", "784-32-784"), ("standard", "784-32-784"),
                                           ("denoising", "784-128-32-128-784"), ("sparse", "784-32-784")])
 def test_the_models_have_the_articles_settings(data, name, layers):
-    run = experiments.train_model(name, data, 0, 1)
+    run = experiments.train_model(name, data, 0, ONE_EPOCH)
     settings = run.measured["settings"]
     assert run.measured["layers"] == layers
     assert (settings["batch_size"], settings["learning_rate"], settings["optimizer"]) == (32, 1e-3, "adam")
@@ -51,7 +53,7 @@ def test_the_models_have_the_articles_settings(data, name, layers):
 
 
 def test_measured_figures_belong_to_the_model(data):
-    run = experiments.train_model("sparse", data, 0, 1)
+    run = experiments.train_model("sparse", data, 0, ONE_EPOCH)
     test, codes = run.measured["test"], run.model.encode(data.X_test)
     assert test["objective"] == pytest.approx(test["loss"] + 1e-5 * 32 * codes.sum() / len(codes), rel=1e-5)
     assert test["mean code"] == pytest.approx(codes.mean(), rel=1e-5) and test["codes exactly 0"] == np.mean(codes == 0)
@@ -69,11 +71,11 @@ def test_every_experiment_measures_and_draws(outcomes):
 
 
 def test_what_the_article_claims(data):
-    copying = EXPERIMENTS["copying"](data, 0, 5).figures["share of the variance not recovered"]
+    copying = EXPERIMENTS["copying"](data, 0, Options(5)).figures["share of the variance not recovered"]
     assert copying["overcomplete, code of 128"] < 0.01 < 0.7 < copying["undercomplete, code of 16"]
     assert copying["bound for a linear code of 16"] == 0.75 < copying["undercomplete, code of 16"]
     larger = experiments.prepare(datasets.generate_digits(6000, 300))
-    errors = EXPERIMENTS["data-specific"](larger, 0, 2).figures["mean squared error"]
+    errors = EXPERIMENTS["data-specific"](larger, 0, Options(2)).figures["mean squared error"]
     for own, other in (("digits", "landscapes"), ("landscapes", "digits")):
         row = errors[f"tested on {own}"]
         assert row[f"trained on {own}"] < row["the mean image"] < row[f"trained on {other}"]
@@ -100,7 +102,7 @@ def test_measured_columns_hold_measured_figures_only(data, outcomes):
 
 
 def test_elsewhere_the_published_figures_are_called_mnists():
-    model = experiments.train_model("deep", experiments.prepare(datasets.generate_digits(64, 32)), 0, 1).measured
+    model = experiments.train_model("deep", experiments.prepare(datasets.generate_digits(64, 32)), 0, ONE_EPOCH).measured
     text = report.model_table("deep", {0: model}, comparable=False)
     assert "(MNIST's)" in text and "difference" not in text and "published" not in text
 
