@@ -116,7 +116,7 @@ class Autoencoder:
         if noise is not None and noise.redraw == "once":
             X, noise = noise.corrupt(X, seed), None
         job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise)
-        history: History = {}
+        history: History = {"objective": [], "loss": [], "penalty": []}
         progress = Progress(self.epochs, lines=self.verbose > 1) if self.verbose else None
         try:
             if self.engine == "numba":
@@ -210,7 +210,7 @@ class Autoencoder:
 
     def summary(self) -> str:
         """Return a table of the layers, their output widths and numbers of parameters."""
-        return f"{self._fitted().summary()}, loss {self.loss}"
+        return f"{self._fitted().summary()}, {self.loss_!r}"
 
     def gradcheck(self, X: Any, y: Any = None, entries: int | None = 50, seed: int = 0) -> Report:
         """Compare the gradients of the objective at the fitted parameters with central differences, in float64; ``print`` the
@@ -223,6 +223,8 @@ class Autoencoder:
         network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
         T = self._target(X, y, loss)
+        if entries is not None:
+            inputs.whole(entries, "entries")
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
         if not len(rows):
             raise ValueError("every row of X brings some unit too close to a kink, where the derivative jumps: use other rows")
@@ -238,8 +240,11 @@ class Autoencoder:
 
     def set_params(self, **params: Any) -> Autoencoder:
         """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
+        known = _arguments()
+        for name in params:
+            inputs.choose(name, known, "parameter")
         for name, value in params.items():
-            setattr(self, inputs.choose(name, _arguments(), "parameter"), value)
+            setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
@@ -356,12 +361,14 @@ def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:
     if set(weights) != set(shapes):
         missing, unknown = sorted(set(shapes) - set(weights)), sorted(set(weights) - set(shapes))
         raise ValueError(f"expected the weights {', '.join(shapes)}; missing: {missing or 'none'}, unknown: {unknown or 'none'}")
-    arrays = {name: np.asarray(weights[name], network.dtype) for name in shapes}
+    arrays = {name: np.asarray(weights[name]) for name in shapes}
     for name, array in arrays.items():
-        if array.shape != shapes[name]:
-            raise ValueError(f"expected {name} of shape {shapes[name]}, got {array.shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} contains NaN or infinity")
+        if array.dtype.kind not in "buif" or array.shape != shapes[name]:
+            raise ValueError(f"expected {name} as real numbers of shape {shapes[name]}, got {array.dtype} {array.shape}")
+        with np.errstate(over="ignore"):
+            arrays[name] = array.astype(network.dtype)
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} contains NaN, infinity or a value too large for {network.dtype}")
     return arrays
 
 

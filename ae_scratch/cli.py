@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .experiments import Data, Outcome
 
 NAMES = ("deep", "shallow", "denoising", "sparse", "copying", "data-specific", "code-size")
+ACTIVATIONS, LOSSES = ("relu", "sigmoid", "tanh", "identity"), ("binary_crossentropy", "mse")
 QUICK_IMAGES, QUICK_EPOCHS = (6_000, 1_000), 5
 
 OVERVIEW = """examples:
@@ -80,12 +81,13 @@ def parser() -> argparse.ArgumentParser:
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiments", nargs="*", choices=[*NAMES, "all"], default="all", metavar="experiment",
                         help="which experiments, all by default")
-    parser.add_argument("--data", metavar="DIR", help="folder of MNIST's files; by default $AE_SCRATCH_DATA, data/ and the cache")
-    parser.add_argument("--download", action="store_true", help="fetch MNIST into the cache if it is not found")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="DIR", help="folder of MNIST's files; by default $AE_SCRATCH_DATA, data/ and the cache")
+    source.add_argument("--download", action="store_true", help="fetch MNIST into the cache if it is not found")
     parser.add_argument("--epochs", type=_at_least_one, metavar="N", help="train for at most N epochs")
-    parser.add_argument("--out", type=Path, default=Path("reproduction"), metavar="DIR",
-                        help="folder for pictures and results.json (default: reproduction)")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], metavar="S", help="one or more seeds (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="folder for pictures and results.json (default: reproduction, or reproduction-quick)")
+    parser.add_argument("--seed", type=_seed, nargs="+", default=[0], metavar="S", help="one or more seeds (default: 0)")
     parser.add_argument("--engine", choices=("numpy", "numba"), default="numpy",
                         help="numba: compiled, which takes some seconds the first time (default: numpy)")
     parser.add_argument("--quick", action="store_true", help="6,000 images and at most 5 epochs: under a minute for everything")
@@ -99,7 +101,11 @@ def _reproduce(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     names = NAMES if "all" in options.experiments else list(dict.fromkeys(options.experiments))
     say = _to_stderr if options.json else print
-    options.out.mkdir(parents=True, exist_ok=True)
+    folder = options.out or Path("reproduction-quick" if options.quick else "reproduction")
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "results.json").exists():
+        _to_stderr(f"replacing what an earlier run left in {folder}")
+    report.write_json({}, folder / "results.json")  # a folder that takes no files says so before the work
     dataset = datasets.load_images(options.data, options.download)
     data = experiments.prepare(dataset, *QUICK_IMAGES if options.quick else ())
     epochs = min(options.epochs or QUICK_EPOCHS, QUICK_EPOCHS) if options.quick else options.epochs
@@ -113,9 +119,9 @@ def _reproduce(options: argparse.Namespace) -> int:
         say(f"\n{report.tables(outcomes[name], dataset.name == 'MNIST' and not options.quick)}")
         done = {name: by_seed for name, by_seed in outcomes.items() if by_seed}
         results = report.results(data, done, time.perf_counter() - started)
-        report.write_json(results, options.out / "results.json")
-        _draw(outcomes[name][options.seed[0]], options.out)
-    say(f"\n{options.out / 'results.json'} holds all settings, histories and figures")
+        report.write_json(results, folder / "results.json")
+        _draw(outcomes[name][options.seed[0]], folder)
+    say(f"\n{folder / 'results.json'} holds all settings, histories and figures")
     if options.json:
         print(report.to_json(results))
     return 0
@@ -144,16 +150,16 @@ def _draw(outcome: Outcome, folder: Path) -> None:
 
 def _add_gradcheck(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hidden-sizes", type=int, nargs="*", default=[128], metavar="N", help="units of the hidden layers (default: 128)")
-    add("--code-size", type=int, default=32, metavar="N", help="units of the code (default: 32)")
-    add("--activation", default="relu", metavar="NAME", help="of hidden layers: relu (default), sigmoid, tanh or identity")
-    add("--code-activation", default="relu", metavar="NAME", help="of the code (default: relu)")
-    add("--output-activation", metavar="NAME", help="of the output (default: the loss's own)")
-    add("--loss", default="binary_crossentropy", metavar="NAME", help="binary_crossentropy (default) or mse")
+    add("--hidden-sizes", type=_at_least_one, nargs="*", default=[128], metavar="N", help="of the hidden layers (default: 128)")
+    add("--code-size", type=_at_least_one, default=32, metavar="N", help="units of the code (default: 32)")
+    add("--activation", default="relu", choices=ACTIVATIONS, help="of the hidden layers (default: relu)")
+    add("--code-activation", default="relu", choices=ACTIVATIONS, help="of the code (default: relu)")
+    add("--output-activation", choices=ACTIVATIONS, help="of the output (default: the loss's own)")
+    add("--loss", default="binary_crossentropy", choices=LOSSES, help="default: binary_crossentropy")
     add("--l1-activity", type=float, default=1e-5, metavar="LAM", help="L1 penalty on the code (default: 1e-5)")
-    add("--activity-reduction", default="sum", metavar="NAME", help="sum (default) or mean over the batch")
+    add("--activity-reduction", default="sum", choices=("sum", "mean"), help="over the rows of a batch (default: sum)")
     add("--entries", type=_at_least_one, default=50, metavar="N", help="entries of each parameter (default: 50)")
-    add("--seed", type=int, default=0, metavar="S", help="of weights, data and the choice of entries (default: 0)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of weights, data and the choice of entries (default: 0)")
     add("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_gradcheck)
 
@@ -168,18 +174,25 @@ def _gradcheck(options: argparse.Namespace) -> int:
     report = model.gradcheck(X, entries=options.entries, seed=options.seed)
     if options.json:
         checks = [check._asdict() for check in report.checks]
-        print(json.dumps({"ok": report.ok, "h": report.h, "tol": report.tol, "checks": checks}, indent=1))
+        print(json.dumps({"ok": report.ok, **report._asdict(), "checks": checks}, indent=1))
     else:
-        print(f"{model!r}, after one epoch on generated digits, float64, h = {report.h:g}\n\n{report}\n\n"
+        print(f"{model!r}, after one epoch on generated digits, in float64\n\n{report}\n\n"
               f"{'all gradients are right' if report.ok else 'WRONG gradients'}")
     return 0 if report.ok else 3
 
 
 def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
-    return value
+    return _whole(text, 1, "at least 1")
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, "from 0 to 4294967295", 2**32 - 1)
+
+
+def _whole(text: str, least: int, range_: str, most: float = float("inf")) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a whole number {range_}, got {text!r}")
+    return int(text)
 
 
 def _to_stderr(text: str) -> None:

@@ -66,11 +66,16 @@ class Options(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an experiment measured with one seed: figures of its models, other figures, and its pictures by file name."""
+    """What an experiment measured with one seed.
+
+    models: all about the article's models; figures: other figures; pictures: functions that draw them, by file name; trained:
+    settings, history and seconds of the models behind ``figures``.
+    """
 
     models: dict[str, dict[str, Any]]
     figures: dict[str, Any]
     pictures: dict[str, Callable[[], Figure]]
+    trained: dict[str, dict[str, Any]] = {}
 
 
 class Run(NamedTuple):
@@ -89,10 +94,7 @@ def prepare(dataset: Dataset, n_train: int | None = None, n_test: int | None = N
 
 def train_model(name: str, data: Data, seed: int, options: Options) -> Run:
     """Train one of the article's models and measure it on the test images."""
-    model = Autoencoder(**{**COMMON, **ARTICLE[name].settings, "random_state": seed})
-    started = time.perf_counter()
-    _fit(model, data.X, name, options)
-    seconds = time.perf_counter() - started
+    model, run = _fit(Autoencoder(**{**COMMON, **ARTICLE[name].settings, "random_state": seed}), data.X, name, options)
     numbers = len(data.X) + np.arange(len(data.X_test))  # of rows that no training image has: noise of their own
     X_seen = model.noise.corrupt(data.X_test, seed, rows=numbers) if model.noise else data.X_test
     codes = model.encode(X_seen)
@@ -100,8 +102,7 @@ def train_model(name: str, data: Data, seed: int, options: Options) -> Run:
             "codes exactly 0": float(np.mean(codes == 0)), "mse": _mse(model.reconstruct(X_seen), data.X_test)}
     shapes = [array.shape for array in model.get_weights().values() if array.ndim == 2]
     layers = "-".join(str(width) for width in [shapes[0][0], *(n_out for _, n_out in shapes)])
-    measured = {"layers": layers, "settings": model.get_params(), "history": model.history_, "test": test, "seconds": seconds}
-    return Run(model, measured, X_seen, codes)
+    return Run(model, {"layers": layers, **run, "test": test}, X_seen, codes)
 
 
 # ---- the article's experiments ------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ def shallow(data: Data, seed: int, options: Options) -> Outcome:
     W = run.model.get_weights()["encoder.0.W"]
     return Outcome({"shallow": run.measured}, {}, {
         "shallow-reconstructions.png": lambda: plots.image_rows(rows, f"Shallow autoencoder, code of 32: {data.dataset.name}")[0],
-        "shallow-weights.png": lambda: plots.filters(W, "First-layer weights of 10 units")[0]})
+        "shallow-weights.png": lambda: plots.filters(W, f"First-layer weights of 10 units: {data.dataset.name}")[0]})
 
 
 def denoising(data: Data, seed: int, options: Options) -> Outcome:
@@ -131,8 +132,8 @@ def denoising(data: Data, seed: int, options: Options) -> Outcome:
     inputs = {"original": data.X_test, "noisy": run.X_seen}
     rows = {**inputs, "denoised": run.model.reconstruct(run.X_seen[:10])}
     return Outcome({"denoising": run.measured}, {}, {
-        "denoising-inputs.png": lambda: plots.image_rows(inputs, "Noisy inputs: 0.4 N(0, 1) added, clipped to [0, 1]")[0],
-        "denoising-results.png": lambda: plots.image_rows(rows, "Denoising autoencoder, test images")[0]})
+        "denoising-inputs.png": lambda: plots.image_rows(inputs, f"Inputs with noise of 0.4 N(0, 1): {data.dataset.name}")[0],
+        "denoising-results.png": lambda: plots.image_rows(rows, f"Denoising autoencoder, test images: {data.dataset.name}")[0]})
 
 
 def sparse(data: Data, seed: int, options: Options) -> Outcome:
@@ -141,11 +142,13 @@ def sparse(data: Data, seed: int, options: Options) -> Outcome:
     losses = {name: run.measured["history"]["objective"] for name, run in runs.items()}
     codes = {name: run.codes for name, run in runs.items()}
     alone = {"sparse": codes["sparse"]}
-    title = "Training objective of the standard and the sparse autoencoder"
+    published = {name: ARTICLE[name].published[:len(values)] for name, values in losses.items()}
+    shown = published if data.dataset.name == "MNIST" else None
+    title = f"Training objective of the standard and the sparse autoencoder: {data.dataset.name}"
     return Outcome({name: run.measured for name, run in runs.items()}, {}, {
-        "sparse-losses.png": lambda: plots.loss_curves(losses, title=title, ylabel="loss + penalty")[0],
-        "sparse-codes.png": lambda: plots.code_densities(codes, "Code values of the test images")[0],
-        "sparse-codes-alone.png": lambda: plots.code_densities(alone, "Code values, sparse autoencoder")[0]})
+        "sparse-losses.png": lambda: plots.loss_curves(losses, shown, title, ylabel="loss + penalty")[0],
+        "sparse-codes.png": lambda: plots.code_densities(codes, f"Code values of the test images: {data.dataset.name}")[0],
+        "sparse-codes-alone.png": lambda: plots.code_densities(alone, f"Codes, sparse autoencoder: {data.dataset.name}")[0]})
 
 
 # ---- what the article claims --------------------------------------------------------------------------------------------
@@ -159,14 +162,14 @@ def copying(data: Data, seed: int, options: Options) -> Outcome:
     """
     images = philox.uniform(seed, philox.DATA, 0, np.arange(11_000), 64).astype(np.float32)
     X, X_test = images[:10_000], images[10_000:]
-    figures, rows = {}, {"noise": X_test}
+    figures, rows, trained = {}, {"noise": X_test}, {}
     for size, label in ((16, "undercomplete, code of 16"), (128, "overcomplete, code of 128")):
-        model = _fit(Autoencoder((), size, loss="mse", epochs=20, random_state=seed), X, label, options)
+        model, trained[label] = _fit(Autoencoder((), size, loss="mse", epochs=20, random_state=seed), X, label, options)
         figures[label] = _mse(model.reconstruct(X_test), X_test) / float(X_test.var())
         rows[label] = model.reconstruct(X_test)
     figures["bound for a linear code of 16"] = 1 - 16 / 64
     return Outcome({}, {"share of the variance not recovered": figures}, {
-        "copying.png": lambda: plots.image_rows(rows, "Random noise (8 x 8) through a smaller and a larger code")[0]})
+        "copying.png": lambda: plots.image_rows(rows, "Random noise (8 x 8) through a smaller and a larger code")[0]}, trained)
 
 
 def data_specific(data: Data, seed: int, options: Options) -> Outcome:
@@ -175,19 +178,20 @@ def data_specific(data: Data, seed: int, options: Options) -> Outcome:
     landscapes = as_rows(make_landscapes(n + n_test))
     sets = {"digits": (data.X, data.X_test), "landscapes": (landscapes[:n], landscapes[n:])}
     errors: dict[str, dict[str, float]] = {f"tested on {name}": {} for name in sets}
-    rows = {}
-    for trained, (X, _) in sets.items():
-        model = _fit(Autoencoder(epochs=3, random_state=seed, **COMMON), X, f"trained on {trained}", options)
+    rows, trained = {}, {}
+    for name, (X, _) in sets.items():
+        label = f"trained on {name}"
+        model, trained[label] = _fit(Autoencoder(epochs=3, random_state=seed, **COMMON), X, label, options)
         for tested, (_, X_test) in sets.items():
             X_hat = model.reconstruct(X_test)
-            errors[f"tested on {tested}"][f"trained on {trained}"] = _mse(X_hat, X_test)
-            rows[trained, tested] = X_hat[:10]
+            errors[f"tested on {tested}"][label] = _mse(X_hat, X_test)
+            rows[name, tested] = X_hat[:10]
     for name, (X, X_test) in sets.items():
         errors[f"tested on {name}"]["the mean image"] = _mse(X.mean(axis=0), X_test)
     pictures = {f"data-specific-{tested}.png": _specific_rows(sets[tested][1], tested, rows) for tested in sets}
     return Outcome({}, {"mean squared error": errors}, {
         "data-specific-errors.png": lambda: plots.grouped_bars(errors, "An autoencoder compresses what it was trained on")[0],
-        **pictures})
+        **pictures}, trained)
 
 
 def _specific_rows(X_test: Array, tested: str, rows: dict[tuple[str, str], Array]) -> Callable[[], Figure]:
@@ -199,14 +203,16 @@ def code_size(data: Data, seed: int, options: Options) -> Outcome:
     """Reconstruction error against code size, beside a principal component analysis with as many components."""
     sizes = [2, 4, 8, 16, 32, 64]
     by_pca = [_mse(X_hat, data.X_test) for X_hat in pca(data.X, data.X_test, sizes)]
-    by_autoencoder = []
+    by_autoencoder, trained = [], {}
     for size in sizes:
-        model = _fit(Autoencoder(code_size=size, epochs=5, random_state=seed, **COMMON), data.X, f"code of {size}", options)
+        label = f"code of {size}"
+        model, trained[label] = _fit(Autoencoder(code_size=size, epochs=5, random_state=seed, **COMMON), data.X, label, options)
         by_autoencoder.append(_mse(model.reconstruct(data.X_test), data.X_test))
     errors = {f"code of {size}": {"autoencoder": a, "PCA": b} for size, a, b in zip(sizes, by_autoencoder, by_pca)}
     curves = {"autoencoder": by_autoencoder, "PCA": by_pca}
+    title = f"Test error against code size: {data.dataset.name}"
     return Outcome({}, {"mean squared error": errors}, {
-        "code-size.png": lambda: plots.curves_by_size(sizes, curves, f"Test error against code size: {data.dataset.name}")[0]})
+        "code-size.png": lambda: plots.curves_by_size(sizes, curves, title)[0]}, trained)
 
 
 def pca(X: Array, X_test: Array, sizes: list[int]) -> list[Array]:
@@ -223,11 +229,14 @@ def _mse(X_hat: Array, X: Array) -> float:
     return float(np.mean((X_hat - X) ** 2, dtype=np.float64))
 
 
-def _fit(model: Autoencoder, X: Array, label: str, options: Options) -> Autoencoder:
-    """Train under a heading on standard error."""
+def _fit(model: Autoencoder, X: Array, label: str, options: Options) -> tuple[Autoencoder, dict[str, Any]]:
+    """Train under a heading on standard error; return the model, and its settings, history and seconds."""
     print(f"  {label}", file=sys.stderr, flush=True)
     epochs = min(model.epochs, options.epochs or model.epochs)
-    return model.set_params(epochs=epochs, engine=options.engine, verbose=1).fit(X)
+    started = time.perf_counter()
+    model.set_params(epochs=epochs, engine=options.engine, verbose=1).fit(X)
+    seconds = time.perf_counter() - started
+    return model, {"settings": model.get_params(), "history": model.history_, "seconds": seconds}
 
 
 EXPERIMENTS: dict[str, Callable[[Data, int, Options], Outcome]] = {

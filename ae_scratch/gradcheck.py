@@ -63,6 +63,7 @@ class Report(NamedTuple):
     checks: list[Check]
     h: float
     tol: float
+    rounding: float  # what rounding the objective alone can do to a difference: allowed beside tol
 
     @property
     def ok(self) -> bool:
@@ -77,7 +78,9 @@ class Report(NamedTuple):
             shape, worst = (str(numbers).replace(" ", "") for numbers in (check.shape, check.worst))
             lines.append(row.format(check.name, shape, check.compared, worst, f"{check.analytic:.6e}", f"{check.numeric:.6e}",
                                     f"{check.error:.1e}", "ok" if check.ok else "WRONG"))
-        return "\n".join(lines)
+        rule = (f"ok: |a - n| <= {self.tol:g} max(|a|, |n|, max |n| / 100) + {self.rounding:.1e}, which rounding does to a "
+                f"difference of step {self.h:g}")
+        return "\n".join([*lines, rule])
 
 
 def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: Mapping[str, Any], h: float = 1e-5,
@@ -100,7 +103,7 @@ def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: 
     if set(params) != set(grads) or any(x != g for x, g in shapes.values()):
         raise ValueError(f"expected gradients named and shaped like the parameters {({n: x.shape for n, x in params.items()})}, "
                          f"got {({n: np.shape(g) for n, g in grads.items()})}")
-    rng, rounding = np.random.default_rng(seed), 4 * np.finfo(np.float64).eps * abs(f()) / h
+    rng, rounding = np.random.default_rng(seed), float(4 * np.finfo(np.float64).eps * abs(f()) / h)
     checks = []
     for name, x in params.items():
         some = entries is not None and entries < x.size
@@ -108,14 +111,14 @@ def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: 
         numeric = numerical_gradient(lambda _: f(), x, h, chosen).ravel()[chosen]
         analytic = np.asarray(grads[name], np.float64).ravel()[chosen]
         checks.append(_check(name, x.shape, chosen, analytic, numeric, tol, rounding))
-    return Report(checks, h, tol)
+    return Report(checks, h, tol, rounding)
 
 
 def _check(name: str, shape: tuple[int, ...], chosen: NDArray[np.intp], analytic: Array, numeric: Array,
            tol: float, rounding: float) -> Check:
     difference = np.abs(analytic - numeric)
     size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), 0.01 * np.abs(numeric).max())
-    error = np.divide(difference, size, out=np.zeros_like(size), where=size > 0)
+    error = np.divide(difference, size, out=np.zeros_like(size), where=size != 0)
     worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
     index = tuple(int(i) for i in np.unravel_index(chosen[worst], shape))
     ok = bool(np.all(difference <= tol * size + rounding))  # NaN compares false: a NaN is wrong

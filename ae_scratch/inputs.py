@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,12 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
     Raises TypeError for other content; ValueError for anything but two dimensions, for no rows or columns, for a width other than
     ``n_features``, and for NaN or infinity.
     """
+    if np.ma.is_masked(X):
+        raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
     array = np.asarray(X)
     if array.dtype.kind not in "buif":
-        raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__})")
+        raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__}): convert it, as in "
+                        f"np.asarray({name}, float)")
     if array.ndim != 2:
         hint = ": reshape(-1, 1) for one feature, reshape(1, -1) for one sample" if array.ndim == 1 else ": reshape(len(X), -1)"
         hint = hint if array.ndim else ""
@@ -78,16 +81,17 @@ def whole(value: Any, argument: str, least: int = 1, most: int | None = None) ->
 
 def whole_numbers(values: Any, argument: str) -> list[int]:
     """Return the values as a list if all are integers of at least 1; TypeError or ValueError otherwise."""
-    if not isinstance(values, Iterable) or isinstance(values, str):
+    if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str):
         raise TypeError(f"{argument} must be a sequence of integers such as (128,), got {values!r}")
     return [whole(value, argument) for value in values]
 
 
-def number(value: Any, argument: str, positive: bool = False) -> float:
-    """Return the value if it is a finite real number, at least 0 or above 0; TypeError or ValueError otherwise."""
+def number(value: Any, argument: str, positive: bool = False, below: float = math.inf) -> float:
+    """Return the value if it is a real number in [0, below), or (0, below); TypeError or ValueError otherwise."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{argument} must be a number, got {value!r}")
     real = float(value)
-    if not math.isfinite(real) or real < 0 or (positive and real == 0):
-        raise ValueError(f"{argument} must be finite and {'above' if positive else 'at least'} 0, got {value}")
+    if not 0 <= real < below or (positive and real == 0):
+        limit = "finite" if below == math.inf else f"below {below:g}"
+        raise ValueError(f"{argument} must be {limit} and {'above' if positive else 'at least'} 0, got {value}")
     return real

@@ -8,8 +8,9 @@ the whole batch or any rows of it.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -75,14 +76,26 @@ class Network:
         """float32 or float64: the dtype of the parameters, hence of the arithmetic."""
         return self.params.dtype
 
+    whole: tuple[Network, slice] | None = None  # the network that a slice was taken from, and where
+
     def __getitem__(self, part: slice) -> Network:
+        if not isinstance(part, slice) or part.step not in (None, 1):
+            raise TypeError(f"expected a slice such as network[:3], got {part!r}; single layers are in network.layers")
         start, stop, _ = part.indices(len(self.layers))
         counts = [len(layer.parameters) for layer in self.layers]
         section = object.__new__(Network)  # neither the constructor nor a copy: both would gather the parameters anew
         section.layers = self.layers[start:stop]
         section.widths = self.widths[start:stop + 1]
         section.params = self.params.part(sum(counts[:start]), sum(counts[:stop]))
+        section.whole = self, part
         return section
+
+    def __copy__(self) -> Network:
+        return self[:]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Copy or pickle a slice as a slice of the copied whole, so that both go on sharing their numbers."""
+        return super().__reduce_ex__(protocol) if self.whole is None else (operator.getitem, self.whole)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"layers": self.layers, "widths": self.widths, "names": list(self.params)}
@@ -125,6 +138,7 @@ class Network:
 
     def predict(self, X: Array, batch_size: int = 1024) -> Array:
         """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held."""
+        X = np.asarray(X, self.dtype)
         out = np.empty((len(X), self.widths[-1]), self.dtype)
         for start in range(0, len(X), batch_size):
             out[start:start + batch_size] = self.forward(X[start:start + batch_size])[0]
@@ -156,6 +170,7 @@ class Network:
 
     def activations(self, X: Array) -> list[Array]:
         """Return [X, and an uninitialised array for the output of each layer]."""
+        X = np.asarray(X, self.dtype)
         if X.ndim != 2 or X.shape[1] != self.widths[0]:
             raise ValueError(f"expected X of shape (rows, {self.widths[0]}), got {X.shape}")
         return [X] + [np.empty((len(X), width), self.dtype) for width in self.widths[1:]]

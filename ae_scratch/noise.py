@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .inputs import number, whole
 from .kernels import philox
 from .kernels.reference import Array
 
@@ -23,8 +24,7 @@ class GaussianNoise:
     """
 
     def __init__(self, sigma: float, clip: tuple[float, float] | None = None, redraw: str = "batch"):
-        if not (sigma >= 0 and np.isfinite(sigma)):
-            raise ValueError(f"expected a finite sigma of at least 0, got {sigma!r}")
+        number(sigma, "sigma")
         if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
             raise ValueError(f"expected clip=(low, high) with low < high, or None, got {clip!r}")
         if redraw not in REDRAW:
@@ -37,6 +37,9 @@ class GaussianNoise:
         rows: the numbers of X's rows in the data set (N,), 0 to N - 1 by default. ``redraw="once"`` has the noise of epoch 0
         in every epoch.
         """
+        if X.dtype.kind != "f":
+            raise TypeError(f"expected X of floating-point numbers, got {X.dtype}: whole numbers cannot hold the noise")
+        whole(seed, "seed", 0, 2**32 - 1)
         rows = np.arange(len(X)) if rows is None else rows
         noise = philox.normal(seed, philox.NOISE, 0 if self.redraw == "once" else epoch, rows, X.shape[1])
         noisy = X + np.asarray(self.sigma * noise, X.dtype)

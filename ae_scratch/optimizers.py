@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .inputs import number
 from .kernels import reference as ops
 from .kernels.reference import Array
 
@@ -18,8 +19,8 @@ class SGD:
     """
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0):
-        self.lr = learning_rate
-        self.momentum = momentum
+        self.lr = number(learning_rate, "learning_rate", positive=True)
+        self.momentum = number(momentum, "momentum", below=1)
         self.velocity: Array | None = None
 
     def step(self, theta: Array, g: Array) -> None:
@@ -45,7 +46,8 @@ class Adam:
     """
 
     def __init__(self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
-        self.lr, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
+        self.lr, self.eps = number(learning_rate, "learning_rate", positive=True), number(eps, "eps", positive=True)
+        self.beta1, self.beta2 = number(beta1, "beta1", below=1), number(beta2, "beta2", below=1)
         self.beta1_t, self.beta2_t = 1.0, 1.0
         self.m: Array | None = None
         self.v: Array | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .inputs import number
 from .kernels import reference as ops
 from .kernels.reference import Array
 from .layers import Cache, Layer
@@ -31,7 +32,7 @@ class L1Activity(Layer):
     def __init__(self, lam: float, reduction: str = "mean"):
         if reduction not in REDUCTIONS:
             raise ValueError(f"expected reduction 'sum' or 'mean', got {reduction!r}")
-        self.lam = float(lam)
+        self.lam = number(lam, "lam")
         self.reduction = reduction
 
     def forward(self, X: Array, out: Array | None = None) -> tuple[Array, Cache]:

@@ -28,11 +28,11 @@ class Progress:
         if self.live and now - self.shown >= REFRESH:
             self.shown = now
             left = (now - self.started) * (self.epochs / (epoch + share) - 1)
-            self._show(f"{self._head(epoch)} {share:4.0%}  loss {objective:.4f}  {duration(left)} left")
+            self._show(f"{self._head(epoch)} {share:4.0%}  objective {objective:.4f}  {duration(left)} left")
 
     def epoch(self, epoch: int, objective: float) -> None:
         """Say that the epoch is complete, and its objective."""
-        line = f"{self._head(epoch)}  loss {objective:.4f}  {duration(time.perf_counter() - self.started)}"
+        line = f"{self._head(epoch)}  objective {objective:.4f}  {duration(time.perf_counter() - self.started)}"
         if self.live:
             self._show(line)
         else:

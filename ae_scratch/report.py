@@ -6,12 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import __version__
 from .experiments import ARTICLE, Data, Outcome
 from .files import replacing
 
@@ -96,13 +97,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 def results(data: Data, outcomes: Mapping[str, Mapping[int, Outcome]], seconds: float) -> dict[str, Any]:
     """Return all there is to know about a run, ready for JSON: data, versions, machine, and every experiment by name and seed.
 
-    Published figures stand under ``"published"`` of an experiment's models, measured ones under ``"measured"``; never mixed.
+    Published figures stand under ``"published (MNIST)"``, measured ones under ``"measured"``; never mixed.
     """
     dataset = data.dataset
     return {
-        "data": {"name": dataset.name, "source": dataset.source, "sha256 of the files": dataset.sha256,
+        "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.sha256,
                  "training images": len(data.X), "test images": len(data.X_test)},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("ae_scratch", "numpy", "numba")}},
+        "versions": {"python": platform.python_version(), "ae_scratch": __version__, "numpy": np.__version__,
+                     "numba": _numba()},
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count(),
                     "BLAS threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}},
         "seconds": seconds,
@@ -113,8 +115,17 @@ def results(data: Data, outcomes: Mapping[str, Mapping[int, Outcome]], seconds: 
 def _experiment(by_seed: Mapping[int, Outcome]) -> dict[str, Any]:
     models = next(iter(by_seed.values())).models
     published = {name: {"objective per epoch": ARTICLE[name].published, "test": ARTICLE[name].published_test} for name in models}
-    measured = {str(seed): {**outcome.models, **outcome.figures} for seed, outcome in by_seed.items()}
-    return {**({"published": published} if published else {}), "measured": measured}
+    measured = {str(seed): {**outcome.models, **outcome.figures, **({"models": outcome.trained} if outcome.trained else {})}
+                for seed, outcome in by_seed.items()}
+    return {**({"published (MNIST)": published} if published else {}), "measured": measured}
+
+
+def _numba() -> str | None:
+    """Numba's version, if it is installed: the NumPy engine works without."""
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return None
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:

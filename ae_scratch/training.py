@@ -63,6 +63,8 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
                     raise KeyboardInterrupt
             require_finite(network.params.vector, "a parameter", epoch, start // job.batch_size)
             record(history, figures_of(*(sums / n)), epoch, progress)
+        if interrupted.is_set():  # in the last moments of the last epoch
+            raise KeyboardInterrupt
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:

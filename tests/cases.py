@@ -19,15 +19,16 @@ LOSSES = {"binary_crossentropy": BinaryCrossEntropy, "mse": MeanSquaredError}
 class Case:
     """sizes[0]-...-sizes[-1] with one activation behind every layer but the last and an L1 penalty behind layer ``code``."""
 
-    def __init__(self, seed, sizes, activation="relu", loss="binary_crossentropy", lam=0.0, reduction="sum", code=1, output=None):
+    def __init__(self, seed, sizes, activation="relu", loss="binary_crossentropy", lam=0.0, reduction="sum", code=1, output=None,
+                 rows=ROWS):
         self.loss_name, self.loss = loss, LOSSES[loss]()
         for attempt in itertools.count():
             rng = np.random.default_rng([seed, attempt])
             self.network, self.model = self._chain(rng, sizes, activation, lam, reduction, code, output)
-            X = rng.normal(size=(4 * ROWS, sizes[0]))
-            self.X = X[self.network.kink_distance(X) > 100 * H][:ROWS]
-            self.T = rng.uniform(size=(ROWS, sizes[-1]))
-            if len(self.X) == ROWS and self._alive() and self._measurable():
+            X = rng.normal(size=(4 * rows, sizes[0]))
+            self.X = X[self.network.kink_distance(X) > 100 * H][:rows]
+            self.T = rng.uniform(size=(rows, sizes[-1]))
+            if len(self.X) == rows and self._alive() and self._measurable():
                 return
             assert attempt < 1000, "no network without kinks and dead units found"
 
@@ -70,10 +71,11 @@ class Case:
         objective_and_gradients(self.network, self.loss, self.X, self.T, grads)
         return {name: grad.copy() for name, grad in grads.items()}
 
-    def analytic_input(self):
+    def by_hand(self):
+        """The gradients as one who composes the pieces gets them: of the input, and of the parameters."""
         Y, cache = self.network.forward(self.X)
         _, D = self.loss.forward(Y, self.T)
-        return self.network.backward(self.loss.backward(D), cache)[0]
+        return self.network.backward(self.loss.backward(D), cache)
 
     def by_complex_step(self):
         parameters = [array for kind, *arrays in self.model if kind == "dense" for array in arrays]
@@ -98,5 +100,7 @@ def agree(analytic, numeric, tol):
 def passes(case):
     """Whether every gradient of the case agrees with the complex step to 1e-11 and with central differences to 1e-7."""
     grads, exact, differences = case.analytic(), case.by_complex_step(), case.by_differences()
-    return (all(agree(grads[name], exact[name], 1e-11) and agree(grads[name], differences[name], 1e-7) for name in grads)
-            and agree(case.analytic_input(), case.input_by_complex_step(), 1e-11))
+    dX, by_hand = case.by_hand()
+    return (all(agree(grads[name], exact[name], 1e-11) and agree(grads[name], differences[name], 1e-7)
+                and agree(by_hand[name], exact[name], 1e-11) for name in grads)
+            and agree(dX, case.input_by_complex_step(), 1e-11))

@@ -23,6 +23,7 @@ def weights(model):
 @pytest.mark.parametrize("hidden, code, decoder, widths", [
     ((), 4, None, [9, 4, 4, 9, 9]),
     ((6,), 3, None, [9, 6, 6, 3, 3, 6, 6, 9, 9]),
+    ((7, 5), 2, None, [9, 7, 7, 5, 5, 2, 2, 5, 5, 7, 7, 9, 9]),
     ((7, 5), 2, (4,), [9, 7, 7, 5, 5, 2, 2, 4, 4, 9, 9]),
     ((6,), 3, (), [9, 6, 6, 3, 3, 9, 9]),
     ((), 30, None, [9, 30, 30, 9, 9]),
@@ -149,8 +150,9 @@ def test_weights_out_and_in_again():
 
 @pytest.mark.parametrize("change, message", [
     (lambda w: w.pop("decoder.0.b"), r"missing: \['decoder.0.b'\]"), (lambda w: w.update(extra=1), r"unknown: \['extra'\]"),
-    (lambda w: w.update({"encoder.0.b": np.zeros(7)}), r"encoder.0.b of shape \(6,\), got \(7,\)"),
-    (lambda w: w["encoder.0.W"].__setitem__((0, 0), np.nan), "NaN or infinity")])
+    (lambda w: w.update({"encoder.0.b": np.zeros(7)}), r"encoder.0.b as real numbers of shape \(6,\), got float64 \(7,\)"),
+    (lambda w: w.update({"encoder.0.b": 6 * [1j]}), "real numbers"), (lambda w: w.update({"encoder.0.b": 6 * [1e300]}), "large"),
+    (lambda w: w["encoder.0.W"].__setitem__((0, 0), np.nan), "contains NaN")])
 def test_bad_weights_change_nothing(change, message):
     model = fitted()
     before, bad = weights(model), model.get_weights()
@@ -158,6 +160,16 @@ def test_bad_weights_change_nothing(change, message):
     with pytest.raises(ValueError, match=message):
         model.set_weights(bad)
     assert weights(model) == before
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_model_copied_together_with_its_encoder_goes_on_sharing(duplicate, order):
+    model = fitted()
+    for pair in (duplicate((model, model.encoder)[::order])[::order], (model, copy.copy(model.encoder))):
+        other, encoder = pair
+        other.set_weights({name: np.zeros_like(array) for name, array in other.get_weights().items()})
+        assert not encoder.predict(X).any() and not other.encode(X).any()
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
@@ -176,7 +188,8 @@ def test_parameters_in_the_manner_of_scikit_learn():
     assert model.set_params(code_size=4).code_size == 4
     assert repr(model) == "Autoencoder(hidden_sizes=(5,), code_size=4, loss='mse')"
     with pytest.raises(ValueError, match="did you mean 'code_size'"):
-        model.set_params(code_sise=3)
+        model.set_params(epochs=77, code_sise=3)
+    assert model.epochs == 10  # nothing was set
 
 
 def test_a_given_optimizer_is_copied_for_each_fit():
@@ -196,6 +209,7 @@ def test_a_given_optimizer_is_copied_for_each_fit():
     ({"dtype": "float16"}, ValueError, "dtype"), ({"activity_reduction": "total"}, ValueError, "'sum', 'mean'"),
     ({"code_size": 0}, ValueError, "code_size must be at least 1"), ({"code_size": 2.0}, TypeError, "must be an integer"),
     ({"hidden_sizes": (4, -1)}, ValueError, "hidden_sizes must be at least 1"), ({"epochs": True}, TypeError, "integer"),
+    ({"hidden_sizes": iter((5, 4))}, TypeError, "sequence of integers"),
     ({"hidden_sizes": 128}, TypeError, r"hidden_sizes must be a sequence of integers such as \(128,\), got 128"),
     ({"batch_size": 0}, ValueError, "at least 1"), ({"learning_rate": 0}, ValueError, "above 0"),
     ({"learning_rate": float("inf")}, ValueError, "finite"), ({"l1_activity": -1e-5}, ValueError, "at least 0"),
@@ -215,6 +229,7 @@ def with_value(value):
 @pytest.mark.parametrize("data, error, message", [
     (with_value(np.nan), ValueError, "X contains NaN, first in row 3, column 4"),
     (with_value(np.inf), ValueError, "infinity or a value too large for float32"),
+    (np.ma.masked_less(X, 0.5), ValueError, "masked values: fill them"),
     (with_value(1e300), ValueError, "too large for float32"), (255 * X, ValueError, "divide by 255.*or use loss='mse'"),
     (X - 0.5, ValueError, r"in \[0, 1\], got values from -0"), (X[0], ValueError, r"2-D X of shape.*got shape \(9,\): reshape"),
     (X[None], ValueError, r"got shape \(1, 70, 9\)"), (X[:0], ValueError, "at least one sample"),
@@ -299,7 +314,7 @@ def test_verbose_reports_on_standard_error(capsys, verbose, lines):
     fitted(verbose=verbose)
     captured = capsys.readouterr()
     assert captured.out == "" and len(captured.err.splitlines()) == lines and "\r" not in captured.err
-    assert lines == 0 or captured.err.startswith("epoch 1/2  loss 0.")
+    assert lines == 0 or captured.err.startswith("epoch 1/2  objective 0.")
 
 
 def test_a_terminal_gets_one_line_that_rewrites_itself(monkeypatch):

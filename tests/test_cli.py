@@ -29,7 +29,7 @@ def test_reproduce_prints_tables_and_writes_results_and_pictures(small, capsys):
     assert out.startswith("generated digits: 320 training and 40 test images")
     assert "The published figures are MNIST's" in out and "(MNIST's)" in out and "difference" not in out
     assert "shallow: 784-32-784" in out and "run/results.json" in out.replace("\\", "/")
-    assert "epoch 1/1  loss 0." in err and "\r" not in err
+    assert "epoch 1/1  objective 0." in err and "\r" not in err
     assert {file.name for file in (small / "run").iterdir()} == {
         "results.json", "shallow-reconstructions.png", "shallow-weights.png", "denoising-inputs.png", "denoising-results.png"}
     assert all(file.read_bytes()[:4] in (b"\x89PNG", b"{\n \"") for file in (small / "run").iterdir())
@@ -38,7 +38,7 @@ def test_reproduce_prints_tables_and_writes_results_and_pictures(small, capsys):
 def test_json_on_standard_output_is_results_json(small, capsys):
     assert cli.main(["reproduce", "deep", "--epochs", "1", "--seed", "5", "6", "--json", "--quick"]) == 0
     out, err = capsys.readouterr()
-    printed, written = json.loads(out), json.loads((small / "reproduction/results.json").read_text())
+    printed, written = json.loads(out), json.loads((small / "reproduction-quick/results.json").read_text())
     assert printed == written and set(printed["experiments"]["deep"]["measured"]) == {"5", "6"}
     assert "deep: 784-128-32-128-784" in err
 
@@ -71,16 +71,19 @@ def test_mnist_by_folder_is_compared_with_the_published_figures(small, capsys, m
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["reproduce", "deep", "--data", "nowhere"], "nowhere"), (["reproduce", "deep", "--seed", "-1"], "random_state must be"),
-    (["gradcheck", "--activation", "relo"], "did you mean 'relu'"), (["gradcheck", "--code-size", "0"], "code_size must be")])
+    (["reproduce", "deep", "--data", "nowhere"], "nowhere"), (["reproduce", "deep", "--out", "file/inside"], "file"),
+    (["gradcheck", "--output-activation", "tanh"], "needs output_activation='sigmoid'")])
 def test_failures_say_what_went_wrong_in_one_line(small, capsys, arguments, message):
+    (small / "file").write_text("")
     assert cli.main(arguments) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("ae-scratch: ") and message in last
 
 
 @pytest.mark.parametrize("arguments", [[], ["reproduce", "deeper"], ["reproduce", "--epochs", "0"],
-                                       ["gradcheck", "--entries", "x"]])
+                                       ["gradcheck", "--entries", "x"], ["gradcheck", "--activation", "relo"],
+                                       ["reproduce", "--seed", "4294967296"], ["gradcheck", "--code-size", "0"],
+                                       ["reproduce", "--data", "x", "--download"]])
 def test_wrong_usage_exits_with_2(capsys, arguments):
     with pytest.raises(SystemExit) as exit:
         cli.main(arguments)

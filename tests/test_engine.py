@@ -159,6 +159,7 @@ def test_divergence_says_when():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 def test_ctrl_c_stops_between_chunks(monkeypatch):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests were started with the signal ignored
     chunks, original = [], driver.Engine.run
 
     def interrupting(*arguments):

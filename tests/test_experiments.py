@@ -48,16 +48,22 @@ def test_the_models_have_the_articles_settings(data, name, layers):
     assert (noise is None) == (name != "denoising")
     if isinstance(noise, GaussianNoise):
         assert (noise.sigma, noise.clip, noise.redraw) == (0.4, (0, 1), "once")
-        assert not np.array_equal(run.X_seen[:90], noise.corrupt(data.X[:90], 0))  # the test images have noise of their own
+        assert not np.array_equal(run.X_seen[:90], noise.corrupt(data.X_test[:90], 0))  # noise that no training image has
+        assert np.array_equal(run.X_seen, noise.corrupt(data.X_test, 0, rows=640 + np.arange(96)))
         assert np.std(run.X_seen - data.X_test) > 0.1
 
 
-def test_measured_figures_belong_to_the_model(data):
-    run = experiments.train_model("sparse", data, 0, ONE_EPOCH)
-    test, codes = run.measured["test"], run.model.encode(data.X_test)
-    assert test["objective"] == pytest.approx(test["loss"] + 1e-5 * 32 * codes.sum() / len(codes), rel=1e-5)
+@pytest.mark.parametrize("name, l1", [("sparse", 1e-5), ("denoising", 0)])
+def test_measured_figures_belong_to_the_model(data, name, l1):
+    run = experiments.train_model(name, data, 0, ONE_EPOCH)
+    test, codes = run.measured["test"], run.model.encode(run.X_seen)
+    P = run.model.reconstruct(run.X_seen).astype(float)  # of what the model saw, against the clean images
+    loss = -np.mean(data.X_test * np.log(P) + (1 - data.X_test) * np.log(1 - P))
+    assert test["loss"] == pytest.approx(loss, rel=1e-5)
+    assert test["objective"] == pytest.approx(test["loss"] + l1 * 32 * codes.sum() / len(codes), rel=1e-5)
     assert test["mean code"] == pytest.approx(codes.mean(), rel=1e-5) and test["codes exactly 0"] == np.mean(codes == 0)
-    assert test["mse"] == pytest.approx(np.mean((run.model.reconstruct(data.X_test) - data.X_test) ** 2), rel=1e-5)
+    assert test["variance of codes"] == pytest.approx(np.mean((codes - codes.mean()) ** 2), rel=1e-5)
+    assert test["mse"] == pytest.approx(np.mean((P - data.X_test) ** 2), rel=1e-5)
 
 
 def test_every_experiment_measures_and_draws(outcomes):
@@ -99,6 +105,10 @@ def test_measured_columns_hold_measured_figures_only(data, outcomes):
     assert table[1].split() == ["published", "seed", "0", "seed", "1", "difference"]
     assert table[2].split() == ["epoch", "1", "0.1624", "9.111", "9.111", "+8.949"]
     assert table[4].split() == ["test:", "objective", "9.333", "9.333"]
+    close = {**absurd, "history": {"objective": [0.1630]}}
+    other = {**absurd, "history": {"objective": [0.1640]}}
+    row = report.model_table("shallow", {0: close, 1: other}, comparable=True).splitlines()[2]
+    assert row.split() == ["epoch", "1", "0.1624", "0.1630", "0.1640", "+0.0011"]  # of the mean of both seeds
 
 
 def test_elsewhere_the_published_figures_are_called_mnists():
@@ -118,14 +128,17 @@ def test_the_test_figures_are_compared_after_the_whole_training_only():
 def test_results_are_json_with_everything_in_them(data, outcomes):
     results = json.loads(report.to_json(report.results(data, {name: {3: outcome} for name, outcome in outcomes.items()}, 1.5)))
     assert results["data"]["name"] == "generated digits" and results["data"]["training images"] == 640
-    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in results["data"]["sha256 of the files"].values())
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in results["data"]["sha256"].values())
     assert {"python", "numpy", "numba", "ae_scratch"} <= set(results["versions"])
     sparse = results["experiments"]["sparse"]
-    assert sparse["published"]["sparse"]["objective per epoch"][:2] == [0.1836, 0.1283]
-    assert len(sparse["measured"]["3"]["sparse"]["history"]["objective"]) == 1
+    assert sparse["published (MNIST)"]["sparse"]["objective per epoch"][:2] == [0.1836, 0.1283]
+    assert sparse["measured"]["3"]["sparse"]["history"] == outcomes["sparse"].models["sparse"]["history"]
     assert sparse["measured"]["3"]["sparse"]["settings"]["random_state"] == 3
     assert sparse["measured"]["3"]["sparse"]["seconds"] > 0
-    assert "published" not in results["experiments"]["copying"]
+    copying = results["experiments"]["copying"]
+    assert "published (MNIST)" not in copying and len(copying["measured"]["3"]["models"]) == 2
+    for model in copying["measured"]["3"]["models"].values():
+        assert {"settings", "history", "seconds"} == set(model)
 
 
 def test_results_are_written_completely_or_not_at_all(tmp_path, monkeypatch):

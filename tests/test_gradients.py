@@ -29,6 +29,10 @@ def test_every_output_activation_and_odd_depths(output, depth):
     assert passes(Case(1, SIZES[depth], "tanh", "mse", output=output if output != "relu" or depth > 1 else "tanh"))
 
 
+def test_more_rows_than_a_tile_and_a_batch():
+    assert passes(Case(0, (5, 7, 4), "tanh", "mse", 0.1, "mean", rows=37))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wide_and_an_overcomplete_network_on_several_seeds(seed):
     assert passes(Case(seed, (3, 9, 10, 4), "relu", "binary_crossentropy", 1e-5, "sum", code=2))

@@ -108,6 +108,19 @@ def test_what_cannot_be_chained_is_refused():
         Network([dense])
 
 
+def test_slices_are_the_only_index():
+    for index in (0, slice(None, None, 2), slice(None, None, -1)):
+        with pytest.raises(TypeError, match="expected a slice"):
+            small()[index]
+
+
+def test_lists_and_integers_are_taken_in_the_networks_dtype():
+    network, data = small(np.float32), [[1, 2, 3, 4, 5]]
+    Y, cache = network.forward(data)
+    dX, _ = network.backward(np.ones_like(Y), cache)
+    assert Y.dtype == dX.dtype == np.float32 and np.array_equal(network.predict(data), Y)
+
+
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"shape \(rows, 5\), got \(2, 4\)"):
         small().forward(np.zeros((2, 4)))

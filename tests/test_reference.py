@@ -119,6 +119,27 @@ def test_adam_is_algorithm_1():
     assert theta.tolist() == pytest.approx(expected, rel=1e-12)
 
 
+def test_default_settings_are_the_papers():
+    from ae_scratch import Adam
+
+    adam = Adam()
+    assert (adam.lr, adam.beta1, adam.beta2, adam.eps) == (1e-3, 0.9, 0.999, 1e-8)
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(learning_rate=-1), "learning_rate must be finite and above 0"), (dict(beta1=1.0), "beta1 must be below 1"),
+    (dict(learning_rate="x"), "learning_rate must be a number"), (dict(eps=0), "eps must be finite and above 0")])
+def test_settings_of_optimizers_that_make_no_sense(settings, message):
+    from ae_scratch import SGD, Adam, L1Activity
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        Adam(**settings)
+    with pytest.raises(ValueError, match="momentum must be below 1"):
+        SGD(0.1, 5.0)
+    with pytest.raises(ValueError, match="lam must be finite and at least 0"):
+        L1Activity(float("nan"))
+
+
 def test_sgd_with_momentum_by_hand():
     from ae_scratch import SGD
 

@@ -70,6 +70,14 @@ def test_three_epochs_of_a_2_3_2_autoencoder_against_plain_python():
         assert history["objective"][epoch] == pytest.approx(loss + penalty, rel=1e-12)
 
 
+@pytest.fixture
+def python_handles_sigint():
+    """Ctrl-C as in a terminal, also where the tests were started with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def job(rows=20, batch_size=8, optimizer=None, noise=None, seed=0, scale=1.0):
     rng = np.random.default_rng(1)
     network = Network([Dense(6, 4, rng), ReLU(), Dense(4, 6, rng)])
@@ -140,7 +148,7 @@ def test_divergence_in_the_very_last_step_is_seen():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
-def test_ctrl_c_stops_after_a_completed_step(monkeypatch):
+def test_ctrl_c_stops_after_a_completed_step(monkeypatch, python_handles_sigint):
     """The signal arrives in the middle of a step; the parameters are those after that whole step."""
     from ae_scratch import training
 
@@ -165,7 +173,22 @@ def test_ctrl_c_stops_after_a_completed_step(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_training_in_a_thread_leaves_signals_alone():
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+def test_ctrl_c_in_the_last_moments_is_not_lost(python_handles_sigint):
+    class Late:
+        def batch(self, *_):
+            pass
+
+        def epoch(self, epoch, objective):
+            if epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+    history = {}
+    with pytest.raises(KeyboardInterrupt):
+        train(job(), 2, history, Late())
+    assert len(history["loss"]) == 2
+
+
+def test_training_in_a_thread_leaves_signals_alone(python_handles_sigint):
     task, errors = job(), []
 
     def run():
@@ -187,6 +210,24 @@ def test_noise_is_redrawn_or_not():
     rows = np.array([7, 3])
     assert np.array_equal(batch.corrupt(X[rows], 0, 2, rows), batch.corrupt(X, 0, 2)[rows])
     assert (X == 0.5).all() and batch.corrupt(X, 0).dtype == np.float32
+    with pytest.raises(TypeError, match="floating-point"):
+        batch.corrupt(np.ones((2, 3), np.uint8), 0)
+    with pytest.raises(ValueError, match="seed must be from 0"):
+        batch.corrupt(X, -1)
+
+
+def test_the_noise_on_a_row_is_its_own_in_whatever_batch_it_comes(monkeypatch):
+    from ae_scratch import training
+
+    noise, seen, original = GaussianNoise(0.1), [], training.objective_and_gradients
+
+    def spy(network, loss, X, T, grads):
+        seen.append(X)
+        return original(network, loss, X, T, grads)
+    monkeypatch.setattr(training, "objective_and_gradients", spy)
+    task = job(noise=noise)
+    train(task, 1, {})
+    assert np.array_equal(np.concatenate(seen), noise.corrupt(task.X, 0, 0)[philox.permutation(0, 0, 20)])
 
 
 def test_noise_has_its_sigma_and_clips():

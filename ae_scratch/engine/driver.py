@@ -204,6 +204,8 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
                     raise KeyboardInterrupt
             require_finite(job.network.params.vector, "a parameter", epoch, last - 1)
             record(history, figures, epoch, progress)
+        if interrupted.is_set():  # in the last moments of the last epoch
+            raise KeyboardInterrupt
 
 
 def data_of(job: Job, order: Array, epoch: int, begin: int, end: int) -> tuple[Array, Array, Array]:
