@@ -13,14 +13,14 @@ from numba.extending import overload
 from .. import network
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
-from ..kernels.compiled import INNER, OPTIONS, jit
+from ..kernels.compiled import INNER, OPTIONS, inlined, jit
 from ..kernels.simd import arrive, arrived, let_others_run
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
 
 SPINS = 2000  # looks at the counter before a waiting thread offers its processor to others
 
-forward, backward, parameter_gradients = jit(network.forward), jit(network.backward), jit(network.parameter_gradients)
+forward, backward, parameter_gradients = map(inlined, (network.forward, network.backward, network.parameter_gradients))
 
 
 @jit

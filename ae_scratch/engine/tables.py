@@ -16,7 +16,7 @@ from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, mod
                              typeof_impl, unbox)
 
 from .. import layers as formulas
-from ..kernels.compiled import INNER, jit
+from ..kernels.compiled import INNER, inlined, jit
 from ..kernels.reference import Array
 from ..kernels.simd import matrix, part, some_columns
 from ..penalties import L1Activity
@@ -172,11 +172,13 @@ def _kinds_of(layer: Any) -> Any:
 def by_kind(method: str, present: frozenset[str]) -> tuple[int, Any, Any]:
     """Return one kind that is present, ``method`` of its class, and code that does the same for all other kinds (or nothing)."""
     kinds = [kind for kind, layer_class in enumerate(KINDS) if layer_class.__name__ in present]
-    methods = {kind: jit(getattr(KINDS[kind], method)) for kind in kinds}
-    code = methods[kinds[-1]]
+    first, last = (inlined(getattr(KINDS[kind], method)) for kind in (kinds[0], kinds[-1]))
+    if len(kinds) <= 2:
+        return kinds[0], first, last
+    others = jit(getattr(KINDS[kinds[-1]], method))
     for kind in kinds[1:-1]:
-        code = _either(kind, methods[kind], code)
-    return kinds[0], methods[kinds[0]], code
+        others = _either(kind, jit(getattr(KINDS[kind], method)), others)
+    return kinds[0], first, others
 
 
 def _either(kind: int, method: Any, otherwise: Any) -> Any:
@@ -218,7 +220,7 @@ def _record_input_gradient(layer, dY, X, Y, out):
 @overload_method(types.NamedTuple, "parameter_gradients", jit_options=INNER)
 def _record_parameter_gradients(layer, dY, X, dW, db):
     if _kinds_of(layer):
-        code = jit(formulas.Dense.parameter_gradients)
+        code = inlined(formulas.Dense.parameter_gradients)
 
         def parameter_gradients(layer, dY, X, dW, db):
             if layer.kind == DENSE:

@@ -29,6 +29,11 @@ def jit(function: Any) -> Any:
 product_transposed = jit(matmul.matmul_transposed)
 
 
+def inlined(function: Any) -> Any:
+    """Compile a function as part of its compiled callers: for short ones, where a unit of its own costs more than it saves."""
+    return njit(inline="always", **INNER)(function)
+
+
 def compiles(operation: Any) -> Any:
     """Make the decorated function, which returns code for arguments of given types, the compiled form of an operation."""
     return overload(operation, jit_options=INNER, strict=False)  # not strict: names of arguments may differ

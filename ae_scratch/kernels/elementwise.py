@@ -28,7 +28,8 @@ from .simd import fma
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Lets compiled code call a function that stays plain Python for everyone else.
-compiled: Callable[[F], F] = register_jitable(error_model="numpy")
+OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+compiled: Callable[[F], F] = register_jitable(**OPTIONS)
 
 # All of them float32: one Python number would turn a formula into float64, at half the lanes. Integers go back to int32 likewise.
 ZERO, QUARTER, HALF, ONE, TWO, INFINITY = map(np.float32, (0, 0.25, 0.5, 1, 2, np.inf))
@@ -165,7 +166,7 @@ def _by_precision(single: Callable[[Any], Any], double: Callable[[Any], Any], x:
     return (single if isinstance(x, np.float32) else double)(x)
 
 
-@overload(_by_precision, strict=False)
+@overload(_by_precision, strict=False, jit_options=OPTIONS)
 def _by_type(single: Any, double: Any, x: Any) -> Any:
     return (lambda single, double, x: single(x)) if x == types.float32 else (lambda single, double, x: double(x))
 
