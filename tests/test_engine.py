@@ -256,6 +256,12 @@ def test_old_folders_are_swept_and_foreign_ones_refused(monkeypatch, tmp_path):
         cache.private_folder()
 
 
+def test_without_the_compiler_the_engine_says_what_to_do():
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "engine='numpy' runs the same" in done.stderr
+
+
 def test_the_engine_needs_no_numba_until_it_is_asked_for():
     assert oracle  # the oracle shares no code with either engine
     code = "import sys, ae_scratch; ae_scratch.Autoencoder(engine='numba'); print('numba' in sys.modules)"
