@@ -59,6 +59,8 @@ class Network:
     ((3, 4), {'0.W': (4, 2), '0.b': (2,), '1.W': (2, 4), '1.b': (4,)})
     """
 
+    whole: tuple[Network, slice] | None = None  # the network that a slice was taken from, and where
+
     def __init__(self, layers: Sequence[Layer], names: Sequence[str] | None = None):
         self.layers = tuple(layers)
         learning = [layer for layer in self.layers if layer.parameters]
@@ -75,8 +77,6 @@ class Network:
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64: the dtype of the parameters, hence of the arithmetic."""
         return self.params.dtype
-
-    whole: tuple[Network, slice] | None = None  # the network that a slice was taken from, and where
 
     def __getitem__(self, part: slice) -> Network:
         if not isinstance(part, slice) or part.step not in (None, 1):
