@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,8 +105,9 @@ def _reproduce(options: argparse.Namespace) -> int:
     folder = options.out or Path("reproduction-quick" if options.quick else "reproduction")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "results.json").exists():
-        _to_stderr(f"replacing what an earlier run left in {folder}")
-    report.write_json({}, folder / "results.json")  # a folder that takes no files says so before the work
+        _to_stderr(f"the results of an earlier run in {folder} will be replaced")
+    with tempfile.TemporaryFile(dir=folder):  # a folder that takes no files says so before the work
+        pass
     dataset = datasets.load_images(options.data, options.download)
     data = experiments.prepare(dataset, *QUICK_IMAGES if options.quick else ())
     epochs = min(options.epochs or QUICK_EPOCHS, QUICK_EPOCHS) if options.quick else options.epochs

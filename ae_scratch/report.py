@@ -65,7 +65,7 @@ def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers of nested groups, named after all their groups."""
     flat: dict[str, float] = {}
     for name, value in figures.items():
-        label = f"{prefix}{', ' if prefix else ''}{name}".replace("\n", " ")
+        label = f"{prefix}{', ' if prefix else ''}{name}"
         flat.update(_flat(value, label) if isinstance(value, Mapping) else {label: value})
     return flat
 

@@ -35,6 +35,15 @@ def test_reproduce_prints_tables_and_writes_results_and_pictures(small, capsys):
     assert all(file.read_bytes()[:4] in (b"\x89PNG", b"{\n \"") for file in (small / "run").iterdir())
 
 
+def test_a_run_that_fails_leaves_the_results_of_an_earlier_one(small, capsys):
+    assert cli.main(["reproduce", "deep", "--epochs", "1"]) == 0
+    before = (small / "reproduction/results.json").read_bytes()
+    assert cli.main(["reproduce", "deep", "--data", "nowhere"]) == 1
+    assert "of an earlier run in reproduction will be replaced" in capsys.readouterr().err
+    assert (small / "reproduction/results.json").read_bytes() == before
+    assert {file.suffix for file in (small / "reproduction").iterdir()} == {".json", ".png"}
+
+
 def test_json_on_standard_output_is_results_json(small, capsys):
     assert cli.main(["reproduce", "deep", "--epochs", "1", "--seed", "5", "6", "--json", "--quick"]) == 0
     out, err = capsys.readouterr()

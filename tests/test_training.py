@@ -71,6 +71,20 @@ def test_three_epochs_of_a_2_3_2_autoencoder_against_plain_python():
 
 
 @pytest.fixture
+def seen(monkeypatch):
+    """The inputs of all batches, in the order in which training takes them."""
+    from ae_scratch import training
+
+    batches, original = [], training.objective_and_gradients
+
+    def spy(network, loss, X, T, grads):
+        batches.append(X)
+        return original(network, loss, X, T, grads)
+    monkeypatch.setattr(training, "objective_and_gradients", spy)
+    return batches
+
+
+@pytest.fixture
 def python_handles_sigint():
     """Ctrl-C as in a terminal, also where the tests were started with the signal ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -95,15 +109,7 @@ def test_overfits_eight_samples():
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 20, 100])
-def test_every_row_is_used_once_per_epoch(batch_size, monkeypatch):
-    from ae_scratch import training
-
-    seen, original = [], training.objective_and_gradients
-
-    def spy(network, loss, X, T, grads):
-        seen.append(X)
-        return original(network, loss, X, T, grads)
-    monkeypatch.setattr(training, "objective_and_gradients", spy)
+def test_every_row_is_used_once_per_epoch(batch_size, seen):
     task = job(batch_size=batch_size)
     train(task, 2, {})
     first, second = np.concatenate(seen[:len(seen) // 2]), np.concatenate(seen[len(seen) // 2:])
@@ -216,15 +222,8 @@ def test_noise_is_redrawn_or_not():
         batch.corrupt(X, -1)
 
 
-def test_the_noise_on_a_row_is_its_own_in_whatever_batch_it_comes(monkeypatch):
-    from ae_scratch import training
-
-    noise, seen, original = GaussianNoise(0.1), [], training.objective_and_gradients
-
-    def spy(network, loss, X, T, grads):
-        seen.append(X)
-        return original(network, loss, X, T, grads)
-    monkeypatch.setattr(training, "objective_and_gradients", spy)
+def test_the_noise_on_a_row_is_its_own_in_whatever_batch_it_comes(seen):
+    noise = GaussianNoise(0.1)
     task = job(noise=noise)
     train(task, 1, {})
     assert np.array_equal(np.concatenate(seen), noise.corrupt(task.X, 0, 0)[philox.permutation(0, 0, 20)])

@@ -79,6 +79,7 @@ class Plan:
 
 
 def places_of(network: Network) -> list[Place]:
+    """The place of each layer's parameters."""
     arrays = iter(zip(network.params.values(), network.params.starts))
     places = []
     for layer in network.layers:
@@ -139,9 +140,6 @@ def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
     for worker in workers:
         worker.join()
     return result
-
-
-# ---- the driver ------------------------------------------------------------------------------------------------------------
 
 
 def cores() -> int:

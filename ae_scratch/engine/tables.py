@@ -170,7 +170,7 @@ def _kinds_of(layer: Any) -> Any:
 
 
 def by_kind(method: str, present: frozenset[str]) -> tuple[int, Any, Any]:
-    """Return one kind that is present, ``method`` of its class, and code that does the same for all other kinds (or nothing)."""
+    """Return one kind that is present, ``method`` of its class, and code for the same method of any other kind."""
     kinds = [kind for kind, layer_class in enumerate(KINDS) if layer_class.__name__ in present]
     first, last = (inlined(getattr(KINDS[kind], method)) for kind in (kinds[0], kinds[-1]))
     if len(kinds) <= 2:

@@ -119,11 +119,6 @@ def add_outer(acc: Array, A: Array, i: int, B: Array, k: int, j: int) -> Array:
     return fma(A[rows, k][:, None], row, acc)
 
 
-def load_tile(C: Array, i: int, j: int) -> Array:
-    """Return the tile at C[i, j]."""
-    return np.array([[*np.concatenate([load(C, i + r, j + v * lanes(C)) for v in range(VECTORS)])] for r in range(ROWS)], C.dtype)
-
-
 def store_tile(acc: Array, C: Array, i: int, j: int) -> None:
     """Write a tile to C[i, j]."""
     C[i:i + ROWS, j:j + acc.shape[1]] = acc[:len(C) - i, :C.shape[1] - j]
@@ -185,7 +180,7 @@ class BlockModel(models.PrimitiveModel):  # type: ignore[misc]
 
 # ---- code: what each of the functions above becomes ----------------------------------------------------------------------
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 def compiled(function: Callable[..., Any], *arguments: type[types.Type], result: Callable[..., Any]) -> Callable[..., Any]:
@@ -383,16 +378,6 @@ def _(code, acc, A, i, B, k, j):
         for v in range(VECTORS):
             n = r * VECTORS + v
             acc = b.insert_value(acc, code.fma(a, row[v], b.extract_value(acc, n)), n)
-    return acc
-
-
-@compiled(load_tile, types.Array, types.Integer, types.Integer, result=_element_block(ROWS, VECTORS))
-def _(code, C, i, j):
-    C, b = Matrix(code, 0, C), code.builder
-    acc = ir.Constant(code.context.get_value_type(code.signature.return_type), ir.Undefined)
-    for n in range(ROWS * VECTORS):
-        v = C.load(C.row(i, n // VECTORS), b.add(j, I64(n % VECTORS * C.count)))
-        acc = b.insert_value(acc, v, n)
     return acc
 
 
