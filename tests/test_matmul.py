@@ -13,8 +13,8 @@ from ae_scratch.kernels.compiled import OPTIONS
 
 LADDER = {name: njit(**OPTIONS)(getattr(matmul, name)) for name in dir(matmul) if name.startswith("matmul_")}
 UP = [name for name in LADDER if name != "matmul_transposed"]
-EDGES = sorted({1, 2, 3, 7, 31, simd.ROWS - 1, simd.ROWS, simd.ROWS + 1, 16 * simd.VECTORS - 1, 16 * simd.VECTORS,
-                16 * simd.VECTORS + 1})
+EDGES = sorted({1, 2, 3, 7, 31, simd.ROWS - 1, simd.ROWS, simd.ROWS + 1, 2 * simd.SHORT, simd.ROWS + simd.SHORT + 1,
+                16 * simd.VECTORS - 1, 16 * simd.VECTORS, 16 * simd.VECTORS + 1})
 LAYOUTS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda A: np.repeat(np.repeat(A, 2, 0), 3, 1)[::2, ::3]}
 
 
@@ -27,7 +27,7 @@ def product(name, A, B):
 
 
 def test_the_ladder_has_its_steps():
-    assert [name[:8] for name in sorted(UP)] == [f"matmul_{i}" for i in range(1, 6)]
+    assert [name[:8] for name in sorted(UP)] == [f"matmul_{i}" for i in range(1, 7)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -39,6 +39,22 @@ def test_exact_on_integers_for_all_edges(name, dtype):
             for n in EDGES:
                 A, B = rng.integers(-99, 99, (m, k)), rng.integers(-99, 99, (k, n))
                 assert (product(name, A.astype(dtype), B.astype(dtype)) == A @ B).all(), (m, k, n)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["matmul_6_panel", "matmul_transposed"])
+def test_exact_on_integers_beyond_panels_and_blocks(name, layout):
+    """Sums of more terms than a panel is high, more rows than a block has: exact as long as they stay below 2^24."""
+    height, rng = matmul.PANEL // (16 * simd.VECTORS * 4), np.random.default_rng(5)
+    for m, k, n in ((matmul.BLOCK - 1, height + 1, 17), (matmul.BLOCK + 1, height - 1, 2), (2 * matmul.BLOCK + 3, 2 * height + 5, 33)):
+        A, B = rng.integers(-9, 9, (m, k)), rng.integers(-9, 9, (k, n))
+        assert (product(name, LAYOUTS[layout](A.astype(np.float32)), B.astype(np.float32)) == A @ B).all(), (m, k, n)
+
+
+def test_large_products_are_told_from_small_ones():
+    large = [matmul.is_large(np.zeros(a, np.float32), np.zeros(b, np.float32)) for a, b in (
+        ((64, 128), (128, 10)), ((63, 128), (128, 10)), ((64, 127), (127, 10)), ((64, 2), (2, 512)), ((64, 2), (2, 513)))]
+    assert large == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -61,12 +77,12 @@ def test_rounding_stays_within_the_bound_of_one_chain(name, shape):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(32, 784, 128), (7, 33, 65)])
+@pytest.mark.parametrize("shape", [(32, 784, 128), (7, 33, 65), (200, 300, 20)])
 def test_all_steps_of_the_ladder_give_the_same_bits(shape, dtype):
     m, k, n = shape
     rng = np.random.default_rng(3)
     A, B = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
-    products = {product(name, A, B).tobytes() for name in UP}
+    products = {product(name, A, B).tobytes() for name in LADDER}
     assert len(products) == 1
 
 

@@ -18,7 +18,7 @@ from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, mod
 from .. import layers as formulas
 from ..kernels.compiled import INNER, inlined, jit
 from ..kernels.reference import Array
-from ..kernels.simd import matrix, part, some_columns
+from ..kernels.simd import matrix, part, view
 from ..penalties import L1Activity
 
 KINDS = (formulas.Dense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity)
@@ -126,7 +126,7 @@ def _activations(table, i):
 
 def _columns(table, i):
     p = table.places
-    return some_columns(matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), p[i, 3], p[i, 4])
+    return view(matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), 0, p[i, 1], p[i, 3], p[i, 4] - p[i, 3])
 
 
 def _gradients(table, i):

@@ -26,7 +26,7 @@ def jit(function: Any) -> Any:
     return njit(**INNER)(function)
 
 
-product_transposed = jit(matmul.matmul_transposed)
+product, product_large, product_transposed = map(jit, (matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed))
 
 
 def inlined(function: Any) -> Any:
@@ -52,7 +52,7 @@ def row_sum(A: Any, i: int) -> Any:
 def _matmul(A, B, out=None):
     if B.layout == "F":  # the transposed view of a matrix stored row by row
         return lambda A, B, out=None: product_transposed(A, B.T, out)
-    return matmul.matmul_5_tile
+    return lambda A, B, out=None: product_large(A, B, out) if matmul.is_large(A, B) else product(A, B, out)
 
 
 @compiles(ops.affine)

@@ -1,15 +1,25 @@
 """Matrix products from three loops to the machine's limit: a ladder of short kernels, each with one idea; the last ones run.
 
 All of them fill C with A B. Each number of C is one chain of sums, a[k] b[k] added for k = 0, 1, 2, ...: however a kernel
-orders its loops and whatever it keeps in registers, that chain stays as it is, and so do the bits. Only the dot form differs:
-it adds up vectors first and their numbers last, always in the same order.
+orders its loops and whatever it keeps in registers, that chain stays as it is, and so do the bits.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
 from .reference import Array
-from .simd import (DOT_COLUMNS, DOT_ROWS, ROWS, VECTORS, add_dot, add_outer, dot_tile, fma, lanes, load, splat, store, store_tile,
-                   store_totals, tile, vector)
+from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile,
+                   short_tile, splat, store, store_tile, tile, transpose_square, vector, view)
+
+PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
+BLOCK = 192  # rows of A that go over a panel before the next one is copied: with 256 columns they fill a fifth of the second cache
+
+OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+part_of_kernels = register_jitable(**OPTIONS)
 
 
 def matmul_1_definition(A: Array, B: Array, C: Array) -> None:
@@ -66,22 +76,117 @@ def matmul_4_block(A: Array, B: Array, C: Array) -> None:
 
 def matmul_5_tile(A: Array, B: Array, C: Array) -> None:
     """As many rows and vectors at once as the registers hold: a tile. Every vector of B serves ROWS sums, every number of A
-    VECTORS of them, and loads no longer limit the arithmetic. This one runs, for A B and (A being a transposed view) for X^T
-    D."""
+    VECTORS of them, and loads no longer limit the arithmetic."""
     for j in range(0, C.shape[1], VECTORS * lanes(C)):
-        for i in range(0, C.shape[0], ROWS):
-            acc = tile(C)
-            for k in range(A.shape[1]):
-                acc = add_outer(acc, A, i, B, k, j)
-            store_tile(acc, C, i, j)
+        column_of_tiles(A, B, j, C, j, False)
+
+
+def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
+    """For matrices that exceed the caches: a panel of B, as wide as a tile and as high as half the fastest cache holds, is copied
+    there, where its rows lie one after the other, and serves all rows of A. Then comes the panel below, and the sums, kept in
+    C meanwhile, go on where they were. A transposed A is copied too, block by block, or its numbers would lie far apart."""
+    m, n = C.shape
+    width, height = VECTORS * lanes(C), PANEL // (VECTORS * lanes(C) * C.itemsize)
+    panels, blocks = np.empty(height * width, C.dtype), np.empty(height * BLOCK, C.dtype)
+    for k in range(0, A.shape[1], height):
+        depth = min(height, A.shape[1] - k)
+        panel = matrix(panels, 0, depth, width)
+        for i in range(0, m, BLOCK):
+            rows = min(BLOCK, m - i)
+            left, out = view(A, i, rows, k, depth), view(C, i, rows, 0, n)
+            if A.strides[0] < A.strides[1]:
+                left = copied_transpose(left, blocks)
+            for j in range(0, n, width):
+                copy_columns(B, k, j, panel)
+                column_of_tiles(left, panel, 0, out, j, k > 0)
 
 
 def matmul_transposed(A: Array, B: Array, C: Array) -> None:
-    """C = A B^T for B stored row by row: rows of A times rows of B, both neighbours in memory. Vectors run along k, a tile of
-    them holds DOT_ROWS x DOT_COLUMNS products, and each is added up at the end."""
-    for j in range(0, C.shape[1], DOT_COLUMNS):
-        for i in range(0, C.shape[0], DOT_ROWS):
-            acc = dot_tile(C)
-            for k in range(0, A.shape[1], lanes(C)):
-                acc = add_dot(acc, A, i, B, j, k)
-            store_totals(acc, C, i, j)
+    """C = A B^T for B stored row by row, as the transpose of B A^T: some rows of A become the columns of a panel, tiles run over
+    all rows of B, and what they made is transposed back. Transposing costs little: it moves each number of A and of C once, while
+    the product reads each as often as B has rows or A has columns."""
+    m, n = C.shape
+    widest, depth = VECTORS * lanes(C), A.shape[1]
+    panels, products = np.empty(depth * widest, C.dtype), np.empty(n * widest, C.dtype)
+    for i in range(0, m, widest):
+        rows = min(widest, m - i)
+        width = lanes(C) if rows <= lanes(C) else widest
+        panel, product = matrix(panels, 0, depth, width), matrix(products, 0, n, width)
+        if rows < width:
+            panel[:] = 0  # columns that no row of A fills
+        transpose(view(A, i, rows, 0, depth), panel)
+        column_of_tiles(B, panel, 0, product, 0, False)
+        transpose(view(product, 0, n, 0, rows), view(C, i, rows, 0, n))
+
+
+@part_of_kernels
+def is_large(A: Array, B: Array) -> bool:
+    """Whether copying panels pays for A B: they serve many rows, and without it a column of tiles would not stay in the fastest
+    cache, being long, or on few of its places, as rows of B that lie a multiple of 2048 bytes apart do."""
+    return A.shape[0] >= 64 and (B.shape[0] >= 128 or B.strides[0] % 2048 == 0)
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------------
+
+
+@part_of_kernels
+def column_of_tiles(A, B, j, C, column, add):
+    """C[:, column:] = A B[:, j:], or plus that, for as many columns as a tile has: whole tiles, then lower ones for what they
+    leave over, and with masks at the edges."""
+    m, i, left = C.shape[0], 0, C.shape[1] - column
+    while i < m:
+        if VECTORS > 1 and left == lanes(C) and m - i >= ROWS * VECTORS:
+            one_tile(narrow_tile(C), A, i, B, j, C, column, add)
+            i += ROWS * VECTORS
+        elif m - i < SHORT or left < VECTORS * lanes(C):
+            one_tile(edge_tile(C), A, i, B, j, C, column, add)
+            i += SHORT
+        elif m - i < ROWS or ROWS < m - i <= 2 * SHORT:
+            one_tile(short_tile(C), A, i, B, j, C, column, add)
+            i += SHORT
+        else:
+            one_tile(tile(C), A, i, B, j, C, column, add)
+            i += ROWS
+
+
+@register_jitable(inline="always", **OPTIONS)
+def one_tile(acc, A, i, B, j, C, column, add):
+    """The tile C[i:, column:] = A[i:] B[:, j:], or plus that: sums stay in registers from the first k to the last."""
+    if add:
+        acc = load_tile(acc, C, i, column)
+    for k in range(A.shape[1]):
+        acc = add_outer(acc, A, i, B, k, j)
+    store_tile(acc, C, i, column)
+
+
+@part_of_kernels
+def copy_columns(B, k, j, panel):
+    """panel = B[k:, j:], as far as B goes."""
+    for r in range(panel.shape[0]):
+        for c in range(0, panel.shape[1], lanes(B)):
+            store(load(B, k + r, j + c), panel, r, c)
+
+
+@part_of_kernels
+def copied_transpose(A, memory):
+    """A, transposed in place but not in memory, copied to be dense there."""
+    copy = matrix(memory, 0, A.shape[1], A.shape[0])
+    for k in range(A.shape[1]):
+        for i in range(A.shape[0]):
+            copy[k, i] = A[i, k]
+    return view(copy.T, 0, A.shape[0], 0, A.shape[1])
+
+
+@part_of_kernels
+def transpose(A, C):
+    """C = A^T, square by square in registers; at the ends squares overlap. Rows whose numbers are not neighbours are copied one
+    by one."""
+    m, n = A.shape
+    if min(m, n) < SQUARE or A.strides[1] > A.itemsize or C.strides[1] > C.itemsize:
+        for i in range(m):
+            for j in range(n):
+                C[j, i] = A[i, j]
+    else:
+        for i in range(0, m, SQUARE):
+            for j in range(0, n, SQUARE):
+                transpose_square(A, min(i, m - SQUARE), min(j, n - SQUARE), C)

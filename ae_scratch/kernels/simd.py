@@ -5,15 +5,16 @@ as many as the registers hold. In a compiled function both are values, like a fl
 registers. Without the compiler (``NUMBA_DISABLE_JIT=1``) the same functions work on NumPy arrays, so that a kernel can be
 stepped through.
 
-Edges need no care above this file: ``load`` reads zeros beyond a row's end and ``store`` writes nothing there; rows beyond
-the last are read and written as the last one, again with the same numbers.
+``load`` reads zeros beyond a row's end and ``store`` writes nothing there. A tile that may reach beyond the ends of the
+matrices is made by ``edge_tile`` and takes the same care: rows beyond the last are read and written as the last one, again
+with the same numbers. Other tiles must lie within, and need no care.
 """
 
 from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ def cpu_features() -> str:
 
 
 # Rows and vectors of a tile: 16 of AVX-512's 32 registers hold sums, or 12 of AVX's 16 (a vector takes two); operands the rest.
+# Fewer sums than that would leave the multiply-adds waiting for one another: each takes four steps, and two start in each.
 ROWS, VECTORS = (8, 2) if "+avx512f" in cpu_features() else (6, 1)
-DOT_ROWS, DOT_COLUMNS = (4, 4) if "+avx512f" in cpu_features() else (2, 3)
+SHORT = 4  # rows of a tile for what whole ones leave over
+SQUARE = 8  # rows and columns that are transposed at a time
 
 
 def lanes(A: Array) -> int:
@@ -72,9 +75,9 @@ def matrix(vector: Array, start: int, rows: int, columns: int) -> Array:
     return vector[start:start + rows * columns].reshape(rows, columns)
 
 
-def some_columns(A: Array, first: int, stop: int) -> Array:
-    """Return A[:, first:stop]; the caller keeps A alive."""
-    return A[:, first:stop]
+def view(A: Array, i: int, rows: int, j: int, columns: int) -> Array:
+    """Return A[i:i + rows, j:j + columns]; the caller keeps A alive."""
+    return A[i:i + rows, j:j + columns]
 
 
 def vector(A: Array) -> Array:
@@ -108,39 +111,48 @@ def total(v: Array) -> Any:
 
 
 def tile(C: Array) -> Array:
-    """Return a tile of zeros for ROWS rows and VECTORS vectors of C."""
+    """Return a tile of zeros: ROWS rows, VECTORS vectors of C."""
     return np.zeros((ROWS, VECTORS * lanes(C)), C.dtype)
+
+
+def short_tile(C: Array) -> Array:
+    """Return a tile of fewer rows: SHORT."""
+    return np.zeros((SHORT, VECTORS * lanes(C)), C.dtype)
+
+
+def narrow_tile(C: Array) -> Array:
+    """Return a tile that is one vector wide and has as many more rows."""
+    return np.zeros((ROWS * VECTORS, lanes(C)), C.dtype)
+
+
+def edge_tile(C: Array) -> Array:
+    """Return a tile of SHORT rows that may reach beyond the ends of the matrices."""
+    return short_tile(C)
+
+
+def load_tile(acc: Array, C: Array, i: int, j: int) -> Array:
+    """Return a tile like ``acc`` with the numbers at C[i, j]."""
+    acc = np.zeros_like(acc)
+    part = C[i:i + acc.shape[0], j:j + acc.shape[1]]
+    acc[:part.shape[0], :part.shape[1]] = part
+    return acc
 
 
 def add_outer(acc: Array, A: Array, i: int, B: Array, k: int, j: int) -> Array:
     """Return the tile acc + (A[i, k], A[i + 1, k], ...) outer (B[k, j], B[k, j + 1], ...), each sum a fused multiply-add."""
-    rows = np.minimum(np.arange(i, i + ROWS), len(A) - 1)
-    row = np.concatenate([load(B, k, j + v * lanes(B)) for v in range(VECTORS)])
+    rows = np.minimum(np.arange(i, i + len(acc)), len(A) - 1)
+    row = np.concatenate([load(B, k, j + v) for v in range(0, acc.shape[1], lanes(B))])
     return fma(A[rows, k][:, None], row, acc)
 
 
 def store_tile(acc: Array, C: Array, i: int, j: int) -> None:
     """Write a tile to C[i, j]."""
-    C[i:i + ROWS, j:j + acc.shape[1]] = acc[:len(C) - i, :C.shape[1] - j]
+    C[i:i + len(acc), j:j + acc.shape[1]] = acc[:len(C) - i, :C.shape[1] - j]
 
 
-def dot_tile(C: Array) -> Array:
-    """Return a tile of DOT_ROWS x DOT_COLUMNS vectors of zeros, each to be summed up into one number of C."""
-    return np.zeros((DOT_ROWS, DOT_COLUMNS, lanes(C)), C.dtype)
-
-
-def add_dot(acc: Array, A: Array, i: int, B: Array, j: int, k: int) -> Array:
-    """Return the tile acc + A[i + r, k:] * B[j + c, k:] for all its r and c, vector by vector, each a fused multiply-add."""
-    a = np.array([load(A, i + r, k) for r in range(DOT_ROWS)])
-    b = np.array([load(B, j + c, k) for c in range(DOT_COLUMNS)])
-    return fma(a[:, None], b[None, :], acc)
-
-
-def store_totals(acc: Array, C: Array, i: int, j: int) -> None:
-    """Write the totals of a dot tile to C[i, j]."""
-    for r in range(min(DOT_ROWS, len(C) - i)):
-        for c in range(min(DOT_COLUMNS, C.shape[1] - j)):
-            C[i + r, j + c] = total(acc[r, c])
+def transpose_square(A: Array, i: int, j: int, C: Array) -> None:
+    """Write the transpose of the SQUARE x SQUARE numbers at A[i, j] to C[j, i]."""
+    C[j:j + SQUARE, i:i + SQUARE] = A[i:i + SQUARE, j:j + SQUARE].T
 
 
 def arrive(counter: Array) -> int:
@@ -163,11 +175,11 @@ def let_others_run() -> None:
 
 
 class Block(types.Type):  # type: ignore[misc]
-    """rows x columns vectors; a single vector is 1 x 1."""
+    """rows x columns vectors; a single vector is 1 x 1. edge: whether it may reach beyond the ends of a matrix."""
 
-    def __init__(self, dtype: types.Float, rows: int = 1, columns: int = 1):
-        self.dtype, self.rows, self.columns, self.lanes = dtype, rows, columns, BITS // dtype.bitwidth
-        super().__init__(f"block({rows} x {columns} x {self.lanes} {dtype})")
+    def __init__(self, dtype: types.Float, rows: int = 1, columns: int = 1, edge: bool = True):
+        self.dtype, self.rows, self.columns, self.edge, self.lanes = dtype, rows, columns, edge, BITS // dtype.bitwidth
+        super().__init__(f"block({rows} x {columns} x {self.lanes} {dtype}{', edge' if edge else ''})")
 
 
 @register_model(Block)
@@ -226,27 +238,41 @@ class Code:
         first = self.builder.insert_element(undefined, x, I32(0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, count), [0] * count))
 
+    def pick(self, a: Any, b: Any, lanes: Iterable[int]) -> Any:
+        """The vector of these lanes of a followed by b."""
+        lanes = list(lanes)
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
     def total(self, v: Any) -> Any:
         while v.type.count > 1:
             half = v.type.count // 2
-            places = [ir.Constant(ir.VectorType(I32, half), list(range(start, start + half))) for start in (0, half)]
-            low, high = (self.builder.shuffle_vector(v, v, place) for place in places)
-            v = self.builder.fadd(low, high)
+            v = self.builder.fadd(self.pick(v, v, range(half)), self.pick(v, v, range(half, 2 * half)))
         return self.builder.extract_element(v, I32(0))
+
+    def transpose(self, rows: list[Any]) -> list[Any]:
+        """The columns of a square of so many vectors: blocks beside the diagonal change places, blocks within them, and so on."""
+        count = half = len(rows)
+        while half := half // 2:
+            low = [lane + (count - half if lane & half else 0) for lane in range(count)]
+            for r in [r for r in range(count) if not r & half]:
+                a, b = rows[r], rows[r + half]
+                rows[r], rows[r + half] = self.pick(a, b, low), self.pick(a, b, [lane + half for lane in low])
+        return rows
 
 
 class Matrix:
-    """A 2-D array in compiled code: the addresses of its numbers, and what lies within its ends."""
+    """A 2-D array in compiled code: the addresses of its numbers, and, where a block may reach beyond them, its ends."""
 
-    def __init__(self, code: Code, argument: int, value: Any):
-        self.code, self.type = code, code.signature.args[argument]
+    def __init__(self, code: Code, argument: int, value: Any, edge: bool = True):
+        self.code, self.type, self.edge = code, code.signature.args[argument], edge
         array = code.context.make_array(self.type)(code.context, code.builder, value)
         self.data = code.builder.bitcast(array.data, ir.IntType(8).as_pointer())
         self.element = code.context.get_data_type(self.type.dtype)
         self.bytes = self.type.dtype.bitwidth // 8
         self.count = BITS // 8 // self.bytes
         self.shape, strides = (cgutils.unpack_tuple(code.builder, pair) for pair in (array.shape, array.strides))
-        self.strides = (strides[0], I64(self.bytes)) if self.type.layout == "C" else strides
+        fixed = {"C": (strides[0], I64(self.bytes)), "F": (I64(self.bytes), strides[1])}
+        self.strides = fixed.get(self.type.layout, strides)
 
     def pointer(self, i: Any, j: Any, kind: Any = None) -> Any:
         b = self.code.builder
@@ -257,7 +283,7 @@ class Matrix:
         """i + r, or the last row."""
         b = self.code.builder
         row, last = b.add(i, I64(r)), b.sub(self.shape[0], I64(1))
-        return b.select(b.icmp_signed("<", row, last), row, last)
+        return b.select(b.icmp_signed("<", row, last), row, last) if self.edge else row
 
     def within(self, j: Any) -> Any:
         """Which lanes of a vector at column j lie before the end of the row."""
@@ -269,51 +295,64 @@ class Matrix:
 
     def load(self, i: Any, j: Any) -> Any:
         kind = ir.VectorType(self.element, self.count)
+        if not self.edge:
+            return self.code.builder.load(self.pointer(i, j, kind), align=self.bytes)
         return self.code.call(f"llvm.masked.load.{self._suffix()}", kind, self.pointer(i, j, kind), I32(self.bytes),
                               self.within(j), ir.Constant(kind, None))
 
     def store(self, v: Any, i: Any, j: Any) -> None:
-        self.code.call(f"llvm.masked.store.{self._suffix()}", ir.VoidType(), v, self.pointer(i, j, v.type), I32(self.bytes),
-                       self.within(j))
+        pointer = self.pointer(i, j, v.type)
+        if self.edge:
+            self.code.call(f"llvm.masked.store.{self._suffix()}", ir.VoidType(), v, pointer, I32(self.bytes), self.within(j))
+        else:
+            self.code.builder.store(v, pointer, align=self.bytes)
 
     def _suffix(self) -> str:
         return f"v{self.count}f{8 * self.bytes}.p0"
 
 
-def _view(code: Code, data: Any, start: Any, shape: list[Any], strides: list[Any]) -> Any:
-    """An array of the type to be returned over memory that it does not own: nothing to count, nothing to free."""
+def _view(code: Code, base: Any, start: Any, shape: list[Any], strides: list[Any]) -> Any:
+    """An array of the type to be returned, from so many bytes behind ``base``; it does not own its memory: nothing to count,
+    nothing to free."""
     kind, b = code.signature.return_type, code.builder
-    size = I64(kind.dtype.bitwidth // 8)
+    data = b.gep(b.bitcast(base, ir.IntType(8).as_pointer()), [start])
     array = code.context.make_array(kind)(code.context, b)
-    populate_array(array, b.gep(data, [start]), shape, [b.mul(stride, size) for stride in strides], size, None)
+    populate_array(array, b.bitcast(data, base.type), shape, strides, I64(kind.dtype.bitwidth // 8), None)
     return array._getvalue()
+
+
+def _view_of_vector(code: Code, vector: Any, start: Any, *shape: Any) -> Any:
+    """Numbers from ``start`` on, row by row."""
+    base = code.context.make_array(code.signature.args[0])(code.context, code.builder, vector).data
+    b, size = code.builder, I64(code.signature.args[0].dtype.bitwidth // 8)
+    strides = [b.mul(columns, size) for columns in shape[1:]] + [size]
+    return _view(code, base, b.mul(start, size), list(shape), strides)
 
 
 @compiled(part, types.Array, types.Integer, types.Integer, result=lambda v, *_: types.Array(v.dtype, 1, "C"))
 def _(code, vector, start, size):
-    data = code.context.make_array(code.signature.args[0])(code.context, code.builder, vector).data
-    return _view(code, data, start, [size], [I64(1)])
+    return _view_of_vector(code, vector, start, size)
 
 
 @compiled(matrix, types.Array, types.Integer, types.Integer, types.Integer, result=lambda v, *_: types.Array(v.dtype, 2, "C"))
 def _(code, vector, start, rows, columns):
-    data = code.context.make_array(code.signature.args[0])(code.context, code.builder, vector).data
-    return _view(code, data, start, [rows, columns], [columns, I64(1)])
+    return _view_of_vector(code, vector, start, rows, columns)
 
 
-@compiled(some_columns, types.Array, types.Integer, types.Integer, result=lambda A, *_: types.Array(A.dtype, 2, "A"))
-def _(code, A, first, stop):
-    array = code.context.make_array(code.signature.args[0])(code.context, code.builder, A)
-    rows, width = cgutils.unpack_tuple(code.builder, array.shape)
-    return _view(code, array.data, first, [rows, code.builder.sub(stop, first)], [width, I64(1)])
+@compiled(view, types.Array, types.Integer, types.Integer, types.Integer, types.Integer,
+          result=lambda A, *_: types.Array(A.dtype, 2, "A"))
+def _(code, A, i, rows, j, columns):
+    array, b = code.context.make_array(code.signature.args[0])(code.context, code.builder, A), code.builder
+    strides = cgutils.unpack_tuple(b, array.strides)
+    return _view(code, array.data, b.add(b.mul(i, strides[0]), b.mul(j, strides[1])), [rows, columns], strides)
 
 
 def _same(a: Any, *_: Any) -> Any:
     return a
 
 
-def _element_block(rows: int, columns: int) -> Callable[..., Block]:
-    return lambda A, *_: Block(A.dtype, rows, columns)
+def _element_block(rows: int, columns: int, edge: bool = True) -> Callable[..., Block]:
+    return lambda A, *_: Block(A.dtype, rows, columns, edge)
 
 
 def _alike(*arguments: Any) -> Any:
@@ -363,51 +402,55 @@ def _(code, v):
 
 
 @compiled(vector, types.Array, result=_element_block(1, 1))
-@compiled(tile, types.Array, result=_element_block(ROWS, VECTORS))
-@compiled(dot_tile, types.Array, result=_element_block(DOT_ROWS, DOT_COLUMNS))
+@compiled(tile, types.Array, result=_element_block(ROWS, VECTORS, edge=False))
+@compiled(short_tile, types.Array, result=_element_block(SHORT, VECTORS, edge=False))
+@compiled(narrow_tile, types.Array, result=_element_block(ROWS * VECTORS, 1, edge=False))
+@compiled(edge_tile, types.Array, result=_element_block(SHORT, VECTORS))
 def _(code, C):
     return ir.Constant(code.context.get_value_type(code.signature.return_type), None)
 
 
+def _places(code: Code, argument: int, C: Any, i: Any, j: Any) -> Iterator[tuple[int, Matrix, Any, Any]]:
+    """For each vector of a tile: its number, and the matrix, row and column where it belongs."""
+    block = code.signature.args[0]
+    C = Matrix(code, argument, C, block.edge)
+    for n in range(block.rows * block.columns):
+        yield n, C, C.row(i, n // block.columns), code.builder.add(j, I64(n % block.columns * C.count))
+
+
+@compiled(load_tile, Block, types.Array, types.Integer, types.Integer, result=_same)
+def _(code, acc, C, i, j):
+    for n, C, row, column in _places(code, 1, C, i, j):
+        acc = code.builder.insert_value(acc, C.load(row, column), n)
+    return acc
+
+
 @compiled(add_outer, Block, types.Array, types.Integer, types.Array, types.Integer, types.Integer, result=_same)
 def _(code, acc, A, i, B, k, j):
-    A, B, b = Matrix(code, 1, A), Matrix(code, 3, B), code.builder
-    row = [B.load(k, b.add(j, I64(v * B.count))) for v in range(VECTORS)]
-    for r in range(ROWS):
+    block, b = code.signature.args[0], code.builder
+    A, B = Matrix(code, 1, A, block.edge), Matrix(code, 3, B, block.edge)
+    row = [B.load(k, b.add(j, I64(v * B.count))) for v in range(block.columns)]
+    for r in range(block.rows):
         a = code.splat(b.load(A.pointer(A.row(i, r), k)), B.count)
-        for v in range(VECTORS):
-            n = r * VECTORS + v
+        for v in range(block.columns):
+            n = r * block.columns + v
             acc = b.insert_value(acc, code.fma(a, row[v], b.extract_value(acc, n)), n)
     return acc
 
 
 @compiled(store_tile, Block, types.Array, types.Integer, types.Integer, result=lambda *_: types.none)
 def _(code, acc, C, i, j):
-    C, b = Matrix(code, 1, C), code.builder
-    for n in range(ROWS * VECTORS):
-        C.store(b.extract_value(acc, n), C.row(i, n // VECTORS), b.add(j, I64(n % VECTORS * C.count)))
+    for n, C, row, column in _places(code, 1, C, i, j):
+        C.store(code.builder.extract_value(acc, n), row, column)
 
 
-@compiled(add_dot, Block, types.Array, types.Integer, types.Array, types.Integer, types.Integer, result=_same)
-def _(code, acc, A, i, B, j, k):
-    A, B, b = Matrix(code, 1, A), Matrix(code, 3, B), code.builder
-    columns = [B.load(B.row(j, c), k) for c in range(DOT_COLUMNS)]
-    for r in range(DOT_ROWS):
-        a = A.load(A.row(i, r), k)
-        for c in range(DOT_COLUMNS):
-            n = r * DOT_COLUMNS + c
-            acc = b.insert_value(acc, code.fma(a, columns[c], b.extract_value(acc, n)), n)
-    return acc
-
-
-@compiled(store_totals, Block, types.Array, types.Integer, types.Integer, result=lambda *_: types.none)
-def _(code, acc, C, i, j):
-    C, b = Matrix(code, 1, C), code.builder
-    last = b.sub(C.shape[1], I64(1))
-    for n in range(DOT_ROWS * DOT_COLUMNS):
-        column = b.add(j, I64(n % DOT_COLUMNS))
-        column = b.select(b.icmp_signed("<", column, last), column, last)
-        b.store(code.total(b.extract_value(acc, n)), C.pointer(C.row(i, n // DOT_COLUMNS), column))
+@compiled(transpose_square, types.Array, types.Integer, types.Integer, types.Array, result=lambda *_: types.none)
+def _(code, A, i, j, C):
+    A, C, b = Matrix(code, 0, A, edge=False), Matrix(code, 3, C, edge=False), code.builder
+    kind = ir.VectorType(A.element, SQUARE)
+    rows = [b.load(A.pointer(b.add(i, I64(r)), j, kind), align=A.bytes) for r in range(SQUARE)]
+    for r, column in enumerate(code.transpose(rows)):
+        b.store(column, C.pointer(b.add(j, I64(r)), i, kind), align=C.bytes)
 
 
 @compiled(arrive, types.Array, result=lambda counter: counter.dtype)
