@@ -12,7 +12,7 @@ import numpy as np
 from ..kernels import philox
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
-from ..kernels.simd import ROWS
+from ..kernels.simd import SQUARE
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam
@@ -58,9 +58,9 @@ class Plan:
         self.A, self.dA = (aligned_zeros(int(self.starts[-1]), network.dtype) for _ in range(2))
         self.T = aligned_zeros(rows * self.widths[-1], network.dtype) if own_target else None
         self.figures = tuple(np.zeros(rows, network.dtype) for _ in range(2))
-        weights = [shares(place.shape[0], threads, ROWS) for place in places]
+        weights = [shares(place.shape[0], threads, SQUARE) for place in places]
         self.shares = [self._share(thread, begin, end, places, [part[thread] for part in weights])
-                       for thread, (begin, end) in enumerate(shares(rows, threads, ROWS))]
+                       for thread, (begin, end) in enumerate(shares(rows, threads, SQUARE))]
 
     def _share(self, thread: int, begin: int, end: int, places: list[Place], weights: list[tuple[int, int]]) -> tuple[Any, ...]:
         """Rows begin to end of the batch and, of each W, the rows in ``weights``; b goes with the last thread."""
@@ -234,7 +234,7 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
 def blocks(network: Network, n: int, threads: int | None) -> list[tuple[Activations, int, int]]:
     """Share out n rows: for each thread from where to where, and room for the activations of some at a time."""
     parts = []
-    for begin, end in shares(n, threads or cores(), ROWS):
+    for begin, end in shares(n, threads or cores(), SQUARE):
         if begin < end:
             rows = min(end - begin, BLOCK)
             starts = np.cumsum([0] + [rows * width for width in network.widths])
