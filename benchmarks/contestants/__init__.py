@@ -70,11 +70,13 @@ CONTESTANTS = {
     "jax-scan": Contestant("JAX, epoch as one scan", "with_jax:Scan", ("jax",), pinned=True),
     "jax-scan-tuned": Contestant("JAX, epoch as one scan, tuned", "with_jax:ScanTuned", ("jax",), wide_vectors, pinned=True),
     "jax-step": Contestant("JAX, one jitted step per call", "with_jax:Step", ("jax",), pinned=True),
-    "keras-jax": Contestant("Keras on JAX, model.fit", "with_keras:Fit", ("keras", "jax"), keras_on("jax"), pinned=True, own_order=True),
+    "keras-jax": Contestant("Keras on JAX, model.fit", "with_keras:Fit", ("keras", "jax"), keras_on("jax"), pinned=True,
+                            own_order=True),
     "keras-jax-tuned": Contestant("Keras on JAX, 25 steps per execution", "with_keras:FitTuned", ("keras", "jax"),
                                   keras_on("jax"), pinned=True, own_order=True),
     "keras-tensorflow": Contestant("Keras on TensorFlow, model.fit", "with_keras:Fit", ("keras", "tensorflow"),
                                    keras_on("tensorflow"), pinned=True, own_order=True),
     "scikit-learn": Contestant("scikit-learn MLPRegressor", "with_sklearn:Regressor", ("sklearn",), same_loss=False),
 }
-FASTEST = ("ours", "numpy", "torch-fused", "torch-by-hand", "jax-scan", "keras-jax")  # each library's, where all would take long
+# Of each library the fastest forms, where all would take long.
+FASTEST = ("ours", "numpy", "torch-fused", "torch-by-hand", "jax-scan", "jax-scan-tuned", "keras-jax")

@@ -25,16 +25,21 @@ def loss(params: list[Any], x: Any) -> Any:
     return jnp.mean(jnp.maximum(z, 0) - z * x + jnp.log1p(jnp.exp(-jnp.abs(z))))
 
 
+def rests(t: Any) -> tuple[Any, Any]:
+    """1 - beta1^t and 1 - beta2^t; float32 would lose half the digits of the second in the difference."""
+    return -jnp.expm1(t * np.log(BETA1)), -jnp.expm1(t * np.log(BETA2))
+
+
 def step(state: Any, x: Any) -> tuple[Any, Any]:
     """One step of Adam, as the paper has it."""
-    params, m, v, power1, power2 = state
+    params, m, v, t = state
     value, grads = jax.value_and_grad(loss)(params, x)
-    power1, power2 = power1 * BETA1, power2 * BETA2
+    rest1, rest2 = rests(t + 1)
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
-    rate, correction = LEARNING_RATE / (1 - power1), 1 / (1 - power2)
+    rate, correction = LEARNING_RATE / rest1, 1 / rest2
     params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v * correction) + EPS), params, m, v)
-    return (params, m, v, power1, power2), value
+    return (params, m, v, t + 1), value
 
 
 @jax.custom_vjp
@@ -53,15 +58,15 @@ cross_entropy.defvjp(cross_entropy_forward, lambda d, g: (d * g, None))
 
 def tuned_step(state: Any, x: Any) -> tuple[Any, Any]:
     """The same step with fewer operations: moments are kept without their factors (1 - beta), as sums."""
-    params, m, v, power1, power2 = state
+    params, m, v, t = state
     value, grads = jax.value_and_grad(lambda params, x: cross_entropy(logits(params, x), x))(params, x)
-    power1, power2 = power1 * BETA1, power2 * BETA2
+    rest1, rest2 = rests(t + 1)
     m = jax.tree.map(lambda m, g: BETA1 * m + g, m, grads)
     v = jax.tree.map(lambda v, g: BETA2 * v + g * g, v, grads)
-    root = jnp.sqrt((1 - power2) / (1 - BETA2))
-    rate, eps = LEARNING_RATE * root * (1 - BETA1) / (1 - power1), EPS * root
+    root = jnp.sqrt(rest2 / (1 - BETA2))
+    rate, eps = LEARNING_RATE * root * (1 - BETA1) / rest1, EPS * root
     params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + eps), params, m, v)
-    return (params, m, v, power1, power2), value
+    return (params, m, v, t + 1), value
 
 
 class Scan:
@@ -73,7 +78,7 @@ class Scan:
         self.X, self.batch = jnp.asarray(job.X), job.batch
         params = [(jnp.asarray(W), jnp.asarray(b)) for W, b in job.weights]
         m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
-        self.state = (params, m, v, jnp.float32(1), jnp.float32(1))
+        self.state = (params, m, v, jnp.float32(0))
         self.run = jax.jit(self._epoch, donate_argnums=0)
         self._encode = jax.jit(encode)
 
