@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 from ae_scratch.datasets import as_rows, load_images
 from ae_scratch.files import replacing
 
-from . import report, training
+from . import pictures, report, training
 from .alone import alone
 from .contestants import CONTESTANTS, FASTEST
 from .machine import ROOT, cores, describe
@@ -41,6 +43,7 @@ benchmarks:
 
 peers, each in a process of its own (--peers all, none, or some of them):
 """
+QUICK_IMAGES = 6_400
 GROWTH_IMAGES = 12_800  # enough for a steady speed; wide models take long
 CUBES = 1024, 4096
 
@@ -148,14 +151,20 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=int, nargs="+", default=sorted({1, cores()}), metavar="N", help="default: 1, and all processors")
     add("--batch", type=int, nargs="+", default=[32, 128, 256, 1024], metavar="N", help="of epoch (default: 32 128 256 1024)")
     add("--peers", nargs="+", choices=["all", "none", *CONTESTANTS], default=["all"], metavar="PEER", help="default: all")
-    add("--rounds", type=int, default=5, metavar="N", help="timed ones, after one to warm up (default: 5)")
+    add("--rounds", type=int, metavar="N", help="timed ones, after one to warm up (default: 5, or 2 if quick)")
     add("--data", metavar="DIR", help="folder of MNIST's files; where there are none, digits are generated")
     add("--images", type=int, metavar="N", help="use the first N only")
-    add("--python", default=sys.executable, metavar="PATH", help="interpreter that has the frameworks (default: this one)")
+    add("--python", default=sys.executable, type=executable, metavar="PATH",
+        help="interpreter that has the frameworks (default: this one)")
     add("--out", type=Path, default=Path("benchmark-results"), metavar="DIR", help="for results.json and pictures; results of "
         "other benchmarks on the same machine are kept there (default: benchmark-results)")
     add("--json", action="store_true", help="print results.json instead of tables")
     return top
+
+
+def executable(text: str) -> str:
+    """Where an interpreter is, whatever folder it is started from."""
+    return os.path.abspath(shutil.which(text) or text)
 
 
 def run_all(options: argparse.Namespace) -> None:
@@ -164,7 +173,7 @@ def run_all(options: argparse.Namespace) -> None:
     if unknown := set(names) - set(BENCHMARKS):
         raise ValueError(f"expected benchmarks among {', '.join(BENCHMARKS)}, got {', '.join(sorted(unknown))}")
     data = load_images(options.data)
-    X = as_rows(data.X_train)[:6400 if options.quick else options.images]
+    X = as_rows(data.X_train)[:options.images or (QUICK_IMAGES if options.quick else None)]
     run = Run(X, settings_of(options), options.threads, options.batch, options.quick, options.full)
     results = earlier(options.out, {"machine": describe(), "data": f"{len(X):,} images of {data.name}", "peers": {}})
     for name in names:
@@ -174,6 +183,10 @@ def run_all(options: argparse.Namespace) -> None:
             results["peers"].update(versions_in(cell))
             write(results, options.out)
             print(report.TABLES[name](cell), end="\n\n", flush=True, file=sys.stderr if options.json else sys.stdout)
+    try:
+        pictures.draw(results, options.out)
+    except ImportError as error:
+        print(f"no pictures: {error}", file=sys.stderr)
     if options.json:
         print(json.dumps(results, indent=1))
     else:
@@ -183,8 +196,8 @@ def run_all(options: argparse.Namespace) -> None:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Who takes part, with what, and how often."""
     chosen = CONTESTANTS if "all" in options.peers else {"ours", *options.peers} - {"none"}
-    return Settings(options.python, tuple(name for name in CONTESTANTS if name in chosen), 2 if options.quick else options.rounds,
-                    lambda text: print(text, file=sys.stderr, flush=True))
+    return Settings(options.python, tuple(name for name in CONTESTANTS if name in chosen),
+                    options.rounds or (2 if options.quick else 5), lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def versions_in(cell: dict[str, Any]) -> dict[str, str]:

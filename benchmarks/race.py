@@ -6,6 +6,7 @@ Between turns there is a pause: threads that spin for a while after their work, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -135,7 +136,7 @@ def check(results: dict[str, Answer], figure: str) -> None:
     comparable = {name: [answer[figure] for answer in [result["warm-up"], *result["rounds"]]] for name, result in results.items()
                   if "error" not in result and CONTESTANTS[name].same_loss}
     for number, values in enumerate(zip(*comparable.values())):
-        middle = statistics.median(values)
+        middle = statistics.median([value for value in values if math.isfinite(value)] or [0.0])
         for name, value in zip(comparable, values):
             tolerance = OWN_ORDER if CONTESTANTS[name].own_order else TOLERANCE
             if not abs(value - middle) <= tolerance * abs(middle):

@@ -133,11 +133,6 @@ TABLES = {"roofline": roofline, "ladder": ladder, "operations": operations, "epo
           "encode": encode, "cold": cold}
 
 
-def tables(results: Cell, names: Sequence[str]) -> str:
-    """All tables of these benchmarks."""
-    return "\n\n".join(TABLES[name](cell) for name in names for cell in results["benchmarks"].get(name, {}).values())
-
-
 def conditions(results: Cell) -> str:
     """What the figures must be read with."""
     machine, dates = results["machine"], [cell["date"] for cells in results["benchmarks"].values() for cell in cells.values()]
@@ -148,8 +143,24 @@ def conditions(results: Cell) -> str:
 
 
 def readme_section(results: Cell) -> str:
-    """The README's section between its marks: the epoch, encoding and the first epoch, whoever wins."""
-    return f"{conditions(results)}\n\n{tables(results, ('epoch', 'encode', 'cold'))}"
+    """The README's section between its marks: everybody's epochs, encoding, first epoch and memory, whoever wins."""
+    return f"{summary(results['benchmarks'])}\n\nMeasured on {conditions(results)}"
+
+
+def summary(benchmarks: Cell) -> str:
+    """A row per contestant, sorted by the first race; a column per race, and what the cold start found."""
+    races = [*benchmarks.get("epoch", {}).values(), *benchmarks.get("encode", {}).values()]
+    heads = [f"batch {cell['batch']}, {threads(cell)}" if "batch" in cell else f"encode, {threads(cell)}" for cell in races]
+    started = next(iter(benchmarks.get("cold", {}).values()), {"contestants": {}})["contestants"]
+    rows = []
+    for name in ranking(races[0]["contestants"]):
+        results, first = [cell["contestants"].get(name, {"error": ""}) for cell in races], started.get(name, {})
+        row = ["-" if "error" in result else f"{statistics.median(seconds(result)):.2f}" for result in results]
+        remarks = dict.fromkeys(filter(None, map(reason, [*results, first])))
+        row += [f"{first[kind]['seconds']:.1f}" if kind in first else "-" for kind in ("cold", "warm")]
+        rows.append([CONTESTANTS[name].label, *row, f"{first['warm']['bytes'] / 1e6:,.0f}" if "warm" in first else "-",
+                     "; ".join(remarks) or ("" if CONTESTANTS[name].same_loss else "squared error")])
+    return table(["seconds", *heads, "first epoch, compiling", "again", "peak memory, MB", ""], rows)
 
 
 def write_readme(results: Cell, path: Path) -> None:

@@ -91,7 +91,7 @@ def _first_epoch(name: str, folder: str, cache: str, threads: int, settings: Set
 def import_seconds(name: str, settings: Settings) -> float:
     """How long ``import`` takes of what a contestant runs on, in a fresh process; the shortest of three."""
     contestant = CONTESTANTS[name]
-    module = "ae_scratch" if contestant.form.startswith("ours") else contestant.packages[0]
+    module = "ae_scratch" if contestant.form.startswith(".ours") else contestant.packages[0]
     code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
     environment = {**clean_environment(1), **contestant.environment("")}
     python = settings.python if contestant.peer else sys.executable

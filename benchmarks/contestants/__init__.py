@@ -45,7 +45,7 @@ def keras_on(backend: str) -> Callable[[str], dict[str, str]]:
 
 
 class Contestant(NamedTuple):
-    """label: for tables; form: module and class in this folder; packages: what it runs on, for versions and import times."""
+    """label: for tables; form: module in this folder, and class; packages: what it runs on, for versions and import times."""
 
     label: str
     form: str
@@ -58,25 +58,25 @@ class Contestant(NamedTuple):
 
 
 CONTESTANTS = {
-    "ours": Contestant("ae_scratch, compiled", "ours:Compiled", ("numba", "numpy"), peer=False),
-    "ours-numpy": Contestant("ae_scratch, NumPy engine", "ours:Interpreted", ("numpy",), peer=False),
-    "numpy": Contestant("NumPy by hand, preallocated", "with_numpy:ByHand", ("numpy",), peer=False),
-    "torch": Contestant("PyTorch eager, default Adam", "with_torch:Eager", ("torch",)),
-    "torch-fused": Contestant("PyTorch eager, fused Adam", "with_torch:EagerFused", ("torch",)),
-    "torch-compiled": Contestant("PyTorch, whole step compiled", "with_torch:Compiled", ("torch",)),
-    "torch-by-hand": Contestant("PyTorch by hand, preallocated", "with_torch:ByHand", ("torch",)),
-    "torch-by-hand-avx512": Contestant("PyTorch by hand, MKL tricked into AVX-512", "with_torch:ByHand", ("torch",),
+    "ours": Contestant("ae_scratch, compiled", ".ours:Compiled", ("numba", "numpy"), peer=False),
+    "ours-numpy": Contestant("ae_scratch, NumPy engine", ".ours:Interpreted", ("numpy",), peer=False),
+    "numpy": Contestant("NumPy by hand, preallocated", ".with_numpy:ByHand", ("numpy",), peer=False),
+    "torch": Contestant("PyTorch eager, default Adam", ".with_torch:Eager", ("torch",)),
+    "torch-fused": Contestant("PyTorch eager, fused Adam", ".with_torch:EagerFused", ("torch",)),
+    "torch-compiled": Contestant("PyTorch, whole step compiled", ".with_torch:Compiled", ("torch",)),
+    "torch-by-hand": Contestant("PyTorch by hand, preallocated", ".with_torch:ByHand", ("torch",)),
+    "torch-by-hand-avx512": Contestant("PyTorch by hand, MKL tricked into AVX-512", ".with_torch:ByHand", ("torch",),
                                        mkl_on_avx512),
-    "jax-scan": Contestant("JAX, epoch as one scan", "with_jax:Scan", ("jax",), pinned=True),
-    "jax-scan-tuned": Contestant("JAX, epoch as one scan, tuned", "with_jax:ScanTuned", ("jax",), wide_vectors, pinned=True),
-    "jax-step": Contestant("JAX, one jitted step per call", "with_jax:Step", ("jax",), pinned=True),
-    "keras-jax": Contestant("Keras on JAX, model.fit", "with_keras:Fit", ("keras", "jax"), keras_on("jax"), pinned=True,
+    "jax-scan": Contestant("JAX, epoch as one scan", ".with_jax:Scan", ("jax",), pinned=True),
+    "jax-scan-tuned": Contestant("JAX, epoch as one scan, tuned", ".with_jax:ScanTuned", ("jax",), wide_vectors, pinned=True),
+    "jax-step": Contestant("JAX, one jitted step per call", ".with_jax:Step", ("jax",), pinned=True),
+    "keras-jax": Contestant("Keras on JAX, model.fit", ".with_keras:Fit", ("keras", "jax"), keras_on("jax"), pinned=True,
                             own_order=True),
-    "keras-jax-tuned": Contestant("Keras on JAX, 25 steps per execution", "with_keras:FitTuned", ("keras", "jax"),
+    "keras-jax-tuned": Contestant("Keras on JAX, 25 steps per execution", ".with_keras:FitTuned", ("keras", "jax"),
                                   keras_on("jax"), pinned=True, own_order=True),
-    "keras-tensorflow": Contestant("Keras on TensorFlow, model.fit", "with_keras:Fit", ("keras", "tensorflow"),
+    "keras-tensorflow": Contestant("Keras on TensorFlow, model.fit", ".with_keras:Fit", ("keras", "tensorflow"),
                                    keras_on("tensorflow"), pinned=True, own_order=True),
-    "scikit-learn": Contestant("scikit-learn MLPRegressor", "with_sklearn:Regressor", ("sklearn",), same_loss=False),
+    "scikit-learn": Contestant("scikit-learn MLPRegressor", ".with_sklearn:Regressor", ("sklearn",), same_loss=False),
 }
 # Of each library the fastest forms, where all would take long.
 FASTEST = ("ours", "numpy", "torch-fused", "torch-by-hand", "jax-scan", "jax-scan-tuned", "keras-jax")

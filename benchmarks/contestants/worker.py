@@ -43,9 +43,9 @@ class Worker:
         self.module, self.form = form.split(":")
         self.epochs = 0
 
-    def setup(self, folder: str, batch: int, threads: int, form_module: str = "benchmarks.contestants") -> dict[str, Any]:
+    def setup(self, folder: str, batch: int, threads: int) -> dict[str, float]:
         started = time.perf_counter()
-        form = getattr(importlib.import_module(f"{form_module}.{self.module}"), self.form)
+        form = getattr(importlib.import_module(self.module, "benchmarks.contestants"), self.form)
         imported = time.perf_counter() - started
         self.X = np.load(Path(folder, "X.npy"))
         with np.load(Path(folder, "weights.npz")) as arrays:
