@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +30,7 @@ OVERVIEW = """examples:
   ae-scratch reproduce --quick              every experiment, small, in less than a minute
   ae-scratch reproduce all --data mnist/    the article's experiments at full size, on MNIST
   ae-scratch gradcheck                      backprop against central differences
+  ae-scratch bench --help                   how fast it is, beside other libraries (in the source repository)
 """
 REPRODUCE = """examples:
   ae-scratch reproduce                      everything, on MNIST if found, else on generated digits
@@ -76,6 +79,10 @@ def parser() -> argparse.ArgumentParser:
     gradcheck = commands.add_parser("gradcheck", formatter_class=raw, epilog=GRADCHECK, help="check backprop by differences",
                                     description="Compare backprop with central differences, in float64, on generated digits.")
     _add_gradcheck(gradcheck)
+    bench = commands.add_parser("bench", add_help=False, prefix_chars="\0",  # nothing is an option here: everything is handed on
+                                help="measure how fast it is (source repository only)")
+    bench.add_argument("arguments", nargs="*")
+    bench.set_defaults(run=_bench)
     return top
 
 
@@ -181,6 +188,16 @@ def _gradcheck(options: argparse.Namespace) -> int:
         print(f"{model!r}, after one epoch on generated digits, in float64\n\n{report}\n\n"
               f"{'all gradients are right' if report.ok else 'WRONG gradients'}")
     return 0 if report.ok else 3
+
+
+def _bench(options: argparse.Namespace) -> int:
+    """Run the folder ``benchmarks`` of a source checkout, with the arguments as they are."""
+    for folder in (Path(__file__).resolve().parent.parent, Path.cwd()):
+        if (folder / "benchmarks" / "__main__.py").exists():
+            path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+            command = [sys.executable, "-m", "benchmarks", *options.arguments]
+            return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
+    raise FileNotFoundError("the benchmarks belong to the source repository: run this in its folder, the one with benchmarks/")
 
 
 def _at_least_one(text: str) -> int:
