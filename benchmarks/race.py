@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ def pin(process: int, threads: int) -> None:
 
 
 @contextmanager
-def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterable[str]:
+def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterator[str]:
     """A folder with what every contestant reads: the data, and the initial W and b of each layer."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder, "X.npy"), X)
@@ -127,7 +127,7 @@ def race(do: str, X: np.ndarray, weights: Iterable[np.ndarray], batch: int, thre
 
 
 @contextmanager
-def showing_failure(result: Answer) -> Iterable[None]:
+def showing_failure(result: Answer) -> Iterator[None]:
     """What goes wrong becomes a part of the result."""
     try:
         yield

@@ -93,7 +93,8 @@ def test_an_interpreter_that_is_not_there_is_shown(fakes):
     assert all("nowhere/python" in report.reason(result) for result in cell["contestants"].values())
 
 
-def test_an_error_while_encoding_is_shown_and_the_others_go_on(fakes):
+def test_an_error_while_encoding_is_shown_and_the_others_go_on(fakes, monkeypatch):
+    monkeypatch.setattr(training, "ENCODING", fakes.names)
     cell = training.encode(np.ones((8, 784), np.float32), training.ARTICLE, 1, fakes)
     assert report.reason(cell["contestants"]["raises"]) == "ValueError: no codes here"
     assert report.reason(cell["contestants"]["liar"]) == "" and "no codes here" in report.encode(cell)
