@@ -44,7 +44,7 @@ benchmarks:
 peers, each in a process of its own (--peers all, none, or some of them):
 """
 QUICK_IMAGES = 6_400
-GROWTH_IMAGES = 12_800  # enough for a steady speed; wide models take long
+GROWTH_IMAGES = 6_400  # enough for a steady speed; wide models take long
 CUBES = 1024, 4096
 
 
@@ -75,7 +75,7 @@ def roofline(run: Run) -> Iterator[tuple[str, Any]]:
     parameters = sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
     for threads in run.threads:
         limits = alone("roofline", threads, seconds=run.seconds, **({"largest": 1 << 24} if run.quick else {}))
-        limits["floor"] = floor(limits, training.flops(sizes, n), parameters, -(-n // 32), n * sizes[-1])
+        limits["floor"] = floor(limits, training.flops(sizes, n), parameters, -(-n // report.FLOOR_BATCH), n * sizes[-1])
         yield f"{threads} threads", {"threads": threads, **limits}
 
 
@@ -148,18 +148,26 @@ def parser() -> argparse.ArgumentParser:
     add("benchmarks", nargs="*", metavar="benchmark", help="which ones, all by default; or readme")
     add("--quick", action="store_true", help="6,400 images, 2 rounds, small sizes: to see that everything works")
     add("--full", action="store_true", help="the ladder up to 4096 cubed as well")
-    add("--threads", type=int, nargs="+", default=sorted({1, cores()}), metavar="N", help="default: 1, and all processors")
-    add("--batch", type=int, nargs="+", default=[32, 128, 256, 1024], metavar="N", help="of epoch (default: 32 128 256 1024)")
+    add("--threads", type=positive, nargs="+", default=sorted({1, cores()}), metavar="N", help="default: 1, and all processors")
+    add("--batch", type=positive, nargs="+", default=[32, 128, 256, 1024], metavar="N",
+        help="rows of a step, for epoch (default: 32 128 256 1024)")
     add("--peers", nargs="+", choices=["all", "none", *CONTESTANTS], default=["all"], metavar="PEER", help="default: all")
-    add("--rounds", type=int, metavar="N", help="timed ones, after one to warm up (default: 5, or 2 if quick)")
+    add("--rounds", type=positive, metavar="N", help="timed ones, after one to warm up (default: 5, or 2 if quick)")
     add("--data", metavar="DIR", help="folder of MNIST's files; where there are none, digits are generated")
-    add("--images", type=int, metavar="N", help="use the first N only")
+    add("--images", type=positive, metavar="N", help="use the first N only")
     add("--python", default=sys.executable, type=executable, metavar="PATH",
         help="interpreter that has the frameworks (default: this one)")
     add("--out", type=Path, default=Path("benchmark-results"), metavar="DIR", help="for results.json and pictures; results of "
         "other benchmarks on the same machine are kept there (default: benchmark-results)")
     add("--json", action="store_true", help="print results.json instead of tables")
     return top
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def executable(text: str) -> str:
@@ -190,7 +198,7 @@ def run_all(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(results, indent=1))
     else:
-        print(report.conditions(results))
+        print("\n\n".join(filter(None, (report.over_floor(results["benchmarks"]), report.conditions(results)))))
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

@@ -36,7 +36,7 @@ def timed(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], second
     while took < seconds:
         times = int(times * min(10.0, 1.2 * seconds / took)) + 1
         took = together(function, calls, times)
-    return [together(function, calls, times) / times for _ in range(REPETITIONS)]
+    return [together(function, calls, times) / times for _ in range(REPETITIONS if took < 10 * seconds else 2)]
 
 
 def together(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], times: int) -> float:

@@ -92,7 +92,7 @@ def epochs(cells: Cells, results: dict[str, Any]) -> Figure:
 
 
 def growth(cells: Cells, results: dict[str, Any]) -> Figure:
-    """GFLOP/s against the number of weights, a line for each contestant, a panel for each batch size."""
+    """GFLOP/s as the model gets wider, a line for each contestant, a panel for each batch size."""
     batches = sorted({cell["batch"] for cell in cells.values()})
     figure, axes = _figure(len(batches), height=4)
     for ax, batch in zip(axes, batches):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .contestants import CONTESTANTS, Contestant, Missing
-from .machine import ROOT, clean_environment, cores, features
+from .machine import clean_environment, cores, features
 
 PAUSE = 0.3  # seconds; GNU's and LLVM's OpenMP spin for up to 0.2 by default, and nobody's defaults are changed here
 TOLERANCE, OWN_ORDER = 0.02, 0.05  # between the losses of contestants; of those that shuffle by themselves
@@ -48,8 +48,12 @@ class Process:
         environment = {**clean_environment(threads), **variables, **contestant.environment(features())}
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         command = [python if contestant.peer else sys.executable, "-m", "benchmarks.contestants.worker", contestant.form]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.errors)
+        try:
+            self.process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=self.errors)
+        except OSError:
+            self.errors.close()
+            raise
         if contestant.pinned and threads < cores():
             pin(self.process.pid, threads)
 
@@ -85,7 +89,7 @@ def pin(process: int, threads: int) -> None:
 
 
 @contextmanager
-def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterable[str]:
+def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterator[str]:
     """A folder with what every contestant reads: the data, and the initial W and b of each layer."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder, "X.npy"), X)
@@ -123,7 +127,7 @@ def race(do: str, X: np.ndarray, weights: Iterable[np.ndarray], batch: int, thre
 
 
 @contextmanager
-def showing_failure(result: Answer) -> Iterable[None]:
+def showing_failure(result: Answer) -> Iterator[None]:
     """What goes wrong becomes a part of the result."""
     try:
         yield

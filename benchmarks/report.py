@@ -12,6 +12,7 @@ from .contestants import CONTESTANTS
 from .race import ratio, seconds
 
 Cell = dict[str, Any]
+FLOOR_BATCH = 32  # of the floor that goes with the roofline
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks readme -->", "<!-- end of benchmarks -->"
 
 
@@ -106,8 +107,8 @@ def roofline(cell: Cell) -> str:
         rows += [[f"{place} {name}, GB/s", *spread(values, 1)] for name, values in streams.items()]
     text = f"this machine's limits, {threads(cell)}\n\n" + table(["", "median", "min", "max"], rows)
     floor = cell["floor"]
-    return text + (f"\n\nfloor of an epoch of the article's model at batch 32: products {floor['products']:.3f} s + Adam "
-                   f"{floor['adam']:.3f} s + loss {floor['loss']:.3f} s = {floor['total']:.3f} s")
+    return text + (f"\n\nfloor of an epoch of the article's model at batch {FLOOR_BATCH}: products {floor['products']:.3f} s + "
+                   f"Adam {floor['adam']:.3f} s + loss {floor['loss']:.3f} s = {floor['total']:.3f} s")
 
 
 def ladder(cell: Cell) -> str:
@@ -142,9 +143,22 @@ def conditions(results: Cell) -> str:
             f"{min(dates)}{f' to {max(dates)}' if min(dates) < max(dates) else ''}.")
 
 
+def over_floor(benchmarks: Cell) -> str:
+    """How close we come to the machine's limits, for as many threads as both were measured."""
+    texts = []
+    for cell in benchmarks.get("epoch", {}).values():
+        limits, ours = benchmarks.get("roofline", {}).get(f"{cell['threads']} threads"), cell["contestants"].get("ours", {})
+        if cell["batch"] == FLOOR_BATCH and limits and ours.get("rounds"):
+            floor, took = limits["floor"]["total"], statistics.median(seconds(ours))
+            texts.append(f"With {threads(cell)} at batch {FLOOR_BATCH}, products, Adam and loss at the limits that roofline "
+                         f"measured add up to {floor:.2f} s; ae_scratch takes {took / floor:.1f} times that.")
+    return "\n".join(texts)
+
+
 def readme_section(results: Cell) -> str:
     """The README's section between its marks: everybody's epochs, encoding, first epoch and memory, whoever wins."""
-    return f"{summary(results['benchmarks'])}\n\nMeasured on {conditions(results)}"
+    parts = summary(results["benchmarks"]), over_floor(results["benchmarks"]), f"Measured on {conditions(results)}"
+    return "\n\n".join(filter(None, parts))
 
 
 def summary(benchmarks: Cell) -> str:

@@ -18,6 +18,8 @@ from .race import Answer, Failed, Process, Settings, check, handed_over, race
 ARTICLE = (784, 128, 32, 128, 784)
 COLD = ("ours", "ours-numpy", "numpy", "torch-fused", "torch-compiled", "jax-scan", "keras-jax", "keras-tensorflow",
         "scikit-learn")  # one form of each: how long the others take to start follows from these
+ENCODING = ("ours", "ours-numpy", "numpy", "torch", "torch-by-hand", "torch-by-hand-avx512", "jax-scan", "keras-jax",
+            "keras-tensorflow", "scikit-learn")  # those that encode alike count once
 
 
 def widened(k: int) -> tuple[int, ...]:
@@ -54,7 +56,8 @@ def epoch(X: np.ndarray, sizes: tuple[int, ...], batch: int, threads: int, setti
 def encode(X: np.ndarray, sizes: tuple[int, ...], threads: int, settings: Settings) -> Answer:
     """Race the encoding of all images; the mean code must agree."""
     settings.say(f"encode with {threads} threads")
-    results = race("encode", X, weights_of(sizes), 32, threads, settings)
+    encoders = settings._replace(names=tuple(name for name in settings.names if name in ENCODING))
+    results = race("encode", X, weights_of(sizes), 32, threads, encoders)
     check(results, "mean")
     return {"sizes": sizes, "threads": threads, "images": len(X), "contestants": results}
 

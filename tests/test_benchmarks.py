@@ -88,7 +88,13 @@ def test_nobody_drops_out_in_silence(fakes, monkeypatch):
     assert [len(results[name]["rounds"]) for name in ("honest", "crash")] == [2, 0]
 
 
-def test_an_error_while_encoding_is_shown_and_the_others_go_on(fakes):
+def test_an_interpreter_that_is_not_there_is_shown(fakes):
+    cell = training.epoch(np.ones((8, 784), np.float32), training.ARTICLE, 4, 1, fakes._replace(python="nowhere/python"))
+    assert all("nowhere/python" in report.reason(result) for result in cell["contestants"].values())
+
+
+def test_an_error_while_encoding_is_shown_and_the_others_go_on(fakes, monkeypatch):
+    monkeypatch.setattr(training, "ENCODING", fakes.names)
     cell = training.encode(np.ones((8, 784), np.float32), training.ARTICLE, 1, fakes)
     assert report.reason(cell["contestants"]["raises"]) == "ValueError: no codes here"
     assert report.reason(cell["contestants"]["liar"]) == "" and "no codes here" in report.encode(cell)
@@ -152,6 +158,7 @@ def test_the_floor_adds_its_parts():
 
 def test_every_benchmark_at_toy_size(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(race, "PAUSE", 0)
+    monkeypatch.setattr(command.Run, "seconds", 0.001)
     monkeypatch.setattr(command, "load_images", lambda path: digits())
     arguments = ["--quick", "--images", "64", "--rounds", "1", "--threads", "1", "--batch", "32", "--peers", "numpy", "--out",
                  str(tmp_path / "out")]
@@ -189,6 +196,20 @@ def test_results_are_kept_beside_new_ones_of_the_same_machine_only(tmp_path, cap
     assert command.earlier(tmp_path, conditions)["benchmarks"] == {"epoch": {}}
     assert command.earlier(tmp_path, {**conditions, "data": "e"})["benchmarks"] == {}
     assert "will be replaced" in capsys.readouterr().err
+
+
+def test_how_close_to_the_floor(fakes):
+    epoch = {"contestants": {"ours": {"rounds": [{"seconds": t} for t in (3.0, 2.0, 9.0)]}}, "batch": 32, "threads": 2}
+    benchmarks = {"epoch": {"a": epoch, "b": {**epoch, "threads": 1}, "c": {**epoch, "batch": 64}},
+                  "roofline": {"2 threads": {"floor": {"total": 1.5}}}}
+    assert report.over_floor(benchmarks).count("ae_scratch takes 2.0 times") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--threads", "0"], ["--rounds", "-1"], ["--peers", "tensorflow"]])
+def test_wrong_usage_exits_with_2(capsys, arguments):
+    with pytest.raises(SystemExit) as exit:
+        command.main(["epoch", *arguments])
+    assert exit.value.code == 2
 
 
 def test_unknown_benchmarks_are_named(capsys):

@@ -1,14 +1,12 @@
 """Who takes part: every contestant trains the same model on the same data, in its best honest form, in a process of its own.
 
-Only the standard library is imported here; each form imports its own framework, in its own process.
+Each form imports its own framework, in its own process.
 """
 
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -25,9 +23,12 @@ def mkl_on_avx512(features: str) -> dict[str, str]:
     """Make MKL take the CPU for Intel's and so use AVX-512 on AMD's too: a bound on what it could do, not a user's set-up."""
     if "+avx512f" not in features:
         raise Missing("this CPU has no AVX-512")
-    library = Path(tempfile.gettempdir(), "ae_scratch_mkl_on_avx512.so")
+    from ae_scratch.files import cache_folder
+
+    library = cache_folder() / "mkl_on_avx512.so"
     source = "int mkl_serv_intel_cpu_true(void) { return 1; }"
     try:
+        library.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=source, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Missing(f"no C compiler: {error}") from error
