@@ -26,12 +26,24 @@ def jit(function: Any) -> Any:
     return njit(**INNER)(function)
 
 
-product, product_large, product_transposed = map(jit, (matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed))
 
 
 def inlined(function: Any) -> Any:
     """Compile a function as part of its compiled callers: for short ones, where a unit of its own costs more than it saves."""
     return njit(inline="always", **INNER)(function)
+
+
+product_small, product_large = map(inlined, (matmul.matmul_5_tile, matmul.matmul_6_panel))
+product_transposed = jit(matmul.matmul_transposed)
+
+
+@jit
+def product(A: Any, B: Any, C: Any) -> None:
+    """C = A B by the kernel that is fast for these sizes."""
+    if matmul.is_large(A, B):
+        product_large(A, B, C)
+    else:
+        product_small(A, B, C)
 
 
 def compiles(operation: Any) -> Any:
@@ -51,14 +63,14 @@ def row_sum(A: Any, i: int) -> Any:
 @compiles(ops.matmul)
 def _matmul(A, B, out=None):
     if B.layout == "F":  # the transposed view of a matrix stored row by row
-        return lambda A, B, out=None: product_transposed(A, B.T, out)
-    return lambda A, B, out=None: product_large(A, B, out) if matmul.is_large(A, B) else product(A, B, out)
+        return lambda A, B, out=None: product_transposed(matmul.whole(A), matmul.whole(B.T), matmul.whole(out))
+    return lambda A, B, out=None: product(matmul.whole(A), matmul.whole(B), matmul.whole(out))
 
 
 @compiles(ops.affine)
 def _affine(X, W, b, out=None):
     def affine(X, W, b, out=None):
-        ops.matmul(X, W, out)
+        product(matmul.whole(X), matmul.whole(W), matmul.whole(out))
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] += b[j]

@@ -98,7 +98,7 @@ def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
                 left = copied_transpose(left, blocks)
             for j in range(0, n, width):
                 copy_columns(B, k, j, panel)
-                column_of_tiles(left, panel, 0, out, j, k > 0)
+                column_of_tiles(left, whole(panel), 0, out, j, k > 0)
 
 
 def matmul_transposed(A: Array, B: Array, C: Array) -> None:
@@ -115,7 +115,7 @@ def matmul_transposed(A: Array, B: Array, C: Array) -> None:
         if rows < width:
             panel[:] = 0  # columns that no row of A fills
         transpose(view(A, i, rows, 0, depth), panel)
-        column_of_tiles(B, panel, 0, product, 0, False)
+        column_of_tiles(B, whole(panel), 0, whole(product), 0, False)
         transpose(view(product, 0, n, 0, rows), view(C, i, rows, 0, n))
 
 
@@ -124,6 +124,12 @@ def is_large(A: Array, B: Array) -> bool:
     """Whether copying panels pays for A B: they serve many rows, and without it a column of tiles would not stay in the fastest
     cache, being long, or on few of its places, as rows of B that lie a multiple of 2048 bytes apart do."""
     return A.shape[0] >= 64 and (B.shape[0] >= 128 or B.strides[0] % 2048 == 0)
+
+
+@register_jitable(inline="always", **OPTIONS)
+def whole(A: Array) -> Array:
+    """Return A as a view like those of its parts: what follows is compiled once for all layouts."""
+    return view(A, 0, A.shape[0], 0, A.shape[1])
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------------
@@ -135,10 +141,12 @@ def column_of_tiles(A, B, j, C, column, add):
     leave over, and with masks at the edges."""
     m, i, left = C.shape[0], 0, C.shape[1] - column
     while i < m:
-        if VECTORS > 1 and left == lanes(C) and m - i >= ROWS * VECTORS:
-            one_tile(narrow_tile(C), A, i, B, j, C, column, add)
-            i += ROWS * VECTORS
-        elif m - i < SHORT or left < VECTORS * lanes(C):
+        if VECTORS > 1:
+            if left == lanes(C) and m - i >= ROWS * VECTORS:
+                one_tile(narrow_tile(C), A, i, B, j, C, column, add)
+                i += ROWS * VECTORS
+                continue
+        if m - i < SHORT or left < VECTORS * lanes(C):
             one_tile(edge_tile(C), A, i, B, j, C, column, add)
             i += SHORT
         elif m - i < ROWS or ROWS < m - i <= 2 * SHORT:
