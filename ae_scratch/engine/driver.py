@@ -114,11 +114,10 @@ class Engine:
         self.state = (theta, self.gradient, *moments)
         self.powers = (1.0, 1.0)  # beta1^t and beta2^t
 
-    def run(self, data: tuple[Array, Array, Array], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
+    def run(self, data: tuple[Any, ...], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
         """Take the steps from first to before last, of ``rows`` rows each; step s begins at place s * batch_size of the order.
 
-        data: X, T (without rows if X is the target) and the order. figures (steps, 2): each step's sums of loss and penalty are
-        added.
+        data: see ``data_of``. figures (steps, 2): each step's sums of loss and penalty are added.
         """
         key = rows, threads
         if key not in self.plans:
@@ -180,11 +179,10 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     sizes = np.diff([*range(0, n, batch), n])
     with interrupt_deferred() as interrupted:
         for epoch in range(epochs):
-            order, sums, first = philox.permutation(job.seed, epoch, n), np.zeros((len(sizes), 2)), 0
+            data, sums, first = data_of(job, philox.permutation(job.seed, epoch, n), epoch), np.zeros((len(sizes), 2)), 0
             while first < len(sizes):
                 count, chunk = pace.next()
                 last = min(first + chunk, whole) if first < whole else first + 1
-                data = data_of(job, order, epoch, first * batch, min(last * batch, n))
                 if not pace.seconds:
                     engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
                 started = time.perf_counter()
@@ -206,12 +204,10 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
             raise KeyboardInterrupt
 
 
-def data_of(job: Job, order: Array, epoch: int, begin: int, end: int) -> tuple[Array, Array, Array]:
-    """X, T (nothing if X is the target) and the order that compiled code reads the rows in, from place begin to before end."""
-    if job.noise is None:
-        return job.X, job.T[:0] if job.T is job.X else job.T, order
-    rows = order[begin:end]
-    return job.noise.corrupt(job.X[rows], job.seed, epoch, rows), job.T[rows], np.arange(len(order)) - begin
+def data_of(job: Job, order: Array, epoch: int) -> tuple[Any, ...]:
+    """What a batch is made of: X, T (without rows if it is the same as X, noise included), the order of an epoch, the noise."""
+    noise = job.noise and job.noise.settings(job.seed, epoch)
+    return job.X, job.T[:0] if job.T is job.X and noise is None else job.T, order, noise
 
 
 def predict(network: Network, X: Array, threads: int | None = None) -> Array:

@@ -8,13 +8,15 @@ one order: the result does not depend on how many threads there are.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 
 from .. import network
+from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba what philox.add_noise is
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
-from ..kernels.simd import arrive, arrived, let_others_run
+from ..kernels.simd import arrive, arrived, let_others_run, part
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
 
@@ -41,6 +43,21 @@ def gather(data, order, start, out):
         row = order[start + i]
         for j in range(out.shape[1]):
             out[i, j] = data[row, j]
+
+
+def corrupt(X, noise, order, start):
+    """Add the noise, if there is any, to rows of data that come up in the order from ``start`` on."""
+
+
+@overload(corrupt, jit_options=INNER)
+def _corrupt(X, noise, order, start):
+    if isinstance(noise, types.NoneType):
+        return lambda X, noise, order, start: None
+
+    def corrupt(X, noise, order, start):
+        sigma, low, high, seed, epoch = noise
+        philox.add_noise(X, sigma, low, high, seed, epoch, part(order, start, X.shape[0]), X)
+    return corrupt
 
 
 def row_losses(layers, Y, T, rows, D):
@@ -97,14 +114,16 @@ def _update(layers, settings, state, s, e, a_t, b_t):
 def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, A, dA, T_batch, columns, all_dA, grads, owned = share
-    X, T, order = data
+    X, T, order, noise = data
     a_t, b_t = powers
     depth, goal, end = len(layers), 0, begin + A[0].shape[0]
     losses, penalties = rows
     for step in range(first, last):
-        gather(X, order, step * batch + begin, A[0])
+        place = step * batch + begin
+        gather(X, order, place, A[0])
+        corrupt(A[0], noise, order, place)
         if T.size:
-            gather(T, order, step * batch + begin, T_batch[0])
+            gather(T, order, place, T_batch[0])
         forward(layers, A)
         row_losses(layers, A[depth], T_batch[0], losses[begin:end], dA[depth])
         row_penalties(layers, A, penalties[begin:end])
