@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import DivergedError
+from .inputs import as_floats
 from .kernels import philox
 from .kernels.reference import Array
 from .losses import Loss
@@ -24,7 +25,10 @@ History = dict[str, list[float]]
 
 
 class Job(NamedTuple):
-    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), both of the network's dtype."""
+    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), of the network's dtype or uint8.
+
+    divisor: what both are divided by, if anything, as they are read; noise is added after that.
+    """
 
     network: Network
     loss: Loss
@@ -34,6 +38,7 @@ class Job(NamedTuple):
     batch_size: int
     seed: int
     noise: GaussianNoise | None = None
+    divisor: float | None = None
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None) -> None:
@@ -52,8 +57,8 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
             order, sums = philox.permutation(job.seed, epoch, n), np.zeros(2)
             for start in range(0, n, job.batch_size):
                 rows = order[start:start + job.batch_size]
-                X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
-                loss, penalty = objective_and_gradients(network, job.loss, X, job.T[rows], grads)
+                X, T = batch_of(job, epoch, rows)
+                loss, penalty = objective_and_gradients(network, job.loss, X, T, grads)
                 require_finite(np.array([loss, penalty]), "the objective", epoch, start // job.batch_size)
                 job.optimizer.step(network.params.vector, grads.vector)
                 sums += len(rows) * np.array([loss, penalty])
@@ -67,16 +72,25 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
             raise KeyboardInterrupt
 
 
-def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
+def batch_of(job: Job, epoch: int, rows: Array) -> tuple[Array, Array]:
+    """Return inputs and targets of these rows in an epoch: in the network's dtype, scaled, the inputs noisy if they shall be."""
+    X = as_floats(job.X[rows], job.network.dtype, job.divisor)
+    T = X if job.T is job.X else as_floats(job.T[rows], job.network.dtype, job.divisor)
+    return X if job.noise is None else job.noise.corrupt(X, job.seed, epoch, rows), T
+
+
+def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024,
+             divisor: float | None = None) -> Figures:
     """Return objective, loss and penalty over all rows of X and T, with the parameters as they are.
 
     The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on
-    ``chunk``, the number of rows that are computed at a time.
+    ``chunk``, the number of rows that are computed at a time. divisor: what X and T are divided by, if anything, as they are
+    read.
     """
     sums = np.zeros(2)
     for start in range(0, len(X), chunk):
-        Y, A = network.forward(X[start:start + chunk])
-        value, _ = loss.forward(Y, T[start:start + chunk])
+        Y, A = network.forward(as_floats(X[start:start + chunk], network.dtype, divisor))
+        value, _ = loss.forward(Y, as_floats(T[start:start + chunk], network.dtype, divisor))
         sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
     return figures_of(*(sums / len(X)))
 

@@ -205,25 +205,35 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
 
 
 def data_of(job: Job, order: Array, epoch: int) -> tuple[Any, ...]:
-    """What a batch is made of: X, T (without rows if it is the same as X, noise included), the order of an epoch, the noise."""
+    """What a batch is made of: X, T (without rows if it is the same as X, noise included), what divides them, the order of an
+    epoch, the noise."""
     noise = job.noise and job.noise.settings(job.seed, epoch)
-    return job.X, job.T[:0] if job.T is job.X and noise is None else job.T, order, noise
+    T = job.T[:0] if job.T is job.X and noise is None else job.T
+    return job.X, T, number_or_none(job.network, job.divisor), order, noise
 
 
-def predict(network: Network, X: Array, threads: int | None = None) -> Array:
-    """Return the network's output for X, compiled; a row's numbers do not depend on the other rows, nor on the threads."""
+def number_or_none(network: Network, divisor: float | None) -> Any:
+    """The divisor in the network's dtype, or None: without one the compiled code does not divide."""
+    return None if divisor is None else network.dtype.type(divisor)
+
+
+def predict(network: Network, X: Array, threads: int | None = None, divisor: float | None = None) -> Array:
+    """Return the network's output for X, divided as it is read, compiled; a row's numbers do not depend on the other rows, nor
+    on the threads."""
     out = np.empty((len(X), network.widths[-1]), network.dtype)
-    layers = layers_of(network, 1)
-    in_threads(apply, [(A, layers, X, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
+    layers, divisor = layers_of(network, 1), number_or_none(network, divisor)
+    in_threads(apply, [(A, layers, X, divisor, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return out
 
 
-def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None) -> Figures:
+def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None,
+             divisor: float | None = None) -> Figures:
     """Do what ``training.evaluate`` does, compiled."""
     layers = layers_of(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
-    in_threads(assess, [(A, np.empty((A.places[0, 1], T.shape[1]), T.dtype), layers, X, T, losses, penalties, begin, end)
-                        for A, begin, end in blocks(network, len(X), threads)])
+    divisor = number_or_none(network, divisor)
+    in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, divisor, losses, penalties,
+                         begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return figures_of(losses.sum(dtype=np.float64) / T.size, batch_size * penalties.mean(dtype=np.float64))
 
 
