@@ -24,6 +24,8 @@ from .progress import Progress
 from .training import Figures, History, Job, evaluate, train
 
 ENGINES = ("numpy", "numba")
+SCALINGS = {"bytes": 255.0}  # what divides the data
+BLOCK = 8192  # rows whose reconstruction errors are computed at a time
 KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
 
 
@@ -45,8 +47,11 @@ class Autoencoder:
     l1_activity, activity_reduction
         Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's
         convention: ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
+    scaling
+        None, or "bytes": inputs and targets are divided by 255 as they are read, and what ``decode`` and ``reconstruct`` return
+        is multiplied by 255 again. Losses, errors and scores are in scaled units.
     noise
-        None, or a ``GaussianNoise`` that corrupts the inputs while training; the targets stay clean.
+        None, or a ``GaussianNoise`` that corrupts the scaled inputs while training; the targets stay clean.
     optimizer, learning_rate
         "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
     batch_size, epochs
@@ -74,9 +79,9 @@ class Autoencoder:
     def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
                  activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
-                 noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam", learning_rate: float = 1e-3,
-                 batch_size: int = 32, epochs: int = 10, dtype: str = "float32", engine: str = "numpy",
-                 threads: int | None = None, random_state: int | None = None, verbose: int = 0):
+                 scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
+                 learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, dtype: str = "float32",
+                 engine: str = "numpy", threads: int | None = None, random_state: int | None = None, verbose: int = 0):
         self.hidden_sizes = hidden_sizes
         self.code_size = code_size
         self.decoder_sizes = decoder_sizes
@@ -86,6 +91,7 @@ class Autoencoder:
         self.loss = loss
         self.l1_activity = l1_activity
         self.activity_reduction = activity_reduction
+        self.scaling = scaling
         self.noise = noise
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -102,20 +108,22 @@ class Autoencoder:
     def fit(self, X: Any, y: Any = None) -> Autoencoder:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
-        A 1-D y (labels that a pipeline hands on) is ignored. Arrays are converted to ``dtype`` and never written to.
+        A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
+        by batch, other types are converted to ``dtype`` once.
 
         Raises TypeError or ValueError, before anything is changed, for settings or data that make no sense, and DivergedError if
         the objective does not stay finite.
         """
         self._check_settings()
-        X = inputs.as_matrix(X, np.dtype(self.dtype))
+        dtype, divisor = np.dtype(self.dtype), self._divisor_set()
+        X = inputs.as_matrix(X, dtype, keep_bytes=True)
         loss, noise = LOSSES[self.loss](), self.noise
-        T = self._target(X, y, loss)
+        T = _target(X, y, loss, dtype, divisor)
         seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         network, encoder_layers = self._build(X.shape[1], seed)
-        if noise is not None and noise.redraw == "once":
-            X, noise = noise.corrupt(X, seed), None
-        job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise)
+        if noise is not None and noise.redraw == "once" and X.dtype == dtype and divisor is None:
+            X, noise = noise.corrupt(X, seed), None  # other data are not to be copied: theirs is made again in each epoch
+        job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise, divisor)
         history: History = {"objective": [], "loss": [], "penalty": []}
         progress = Progress(self.epochs, lines=self.verbose > 1) if self.verbose else None
         try:
@@ -124,12 +132,12 @@ class Autoencoder:
             else:
                 train(job, self.epochs, history, progress)
         except KeyboardInterrupt:
-            self._adopt(network, encoder_layers, loss, history, seed)
+            self._adopt(network, encoder_layers, loss, history, seed, divisor)
             raise
         finally:
             if progress:
                 progress.close()
-        return self._adopt(network, encoder_layers, loss, history, seed)
+        return self._adopt(network, encoder_layers, loss, history, seed, divisor)
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
         """Train on X and return its codes."""
@@ -139,16 +147,17 @@ class Autoencoder:
 
     def encode(self, X: Any) -> Array:
         """Return the codes of X: (n, code_size)."""
-        return self._predict(self.encoder, self._matrix(X))
+        return self._predict(self.encoder, self._matrix(X), self._divisor)
 
     def decode(self, codes: Any) -> Array:
         """Return what the decoder makes of codes (n, code_size): (n, features)."""
         decoder = self.decoder
-        return self._predict(decoder, inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"))
+        return self._unscaled(self._predict(decoder, inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"), None))
 
     def reconstruct(self, X: Any) -> Array:
         """Return ``decode(encode(X))``: (n, features)."""
-        return self._predict(self._fitted(), self._matrix(X))
+        X = self._matrix(X)
+        return self._unscaled(self._predict(self.network_, X, self._divisor))
 
     transform, inverse_transform, predict = encode, decode, reconstruct
 
@@ -158,17 +167,22 @@ class Autoencoder:
         loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
         """
         X = self._matrix(X)
-        network, T = _without_output(self.network_, self.loss_), self._target(X, y, self.loss_)
+        network = _without_output(self.network_, self.loss_)
+        T = _target(X, y, self.loss_, network.dtype, self._divisor)
         if self.engine == "numba":
-            return _compiled().evaluate(network, self.loss_, X, T, self.batch_size, self.threads)
-        return evaluate(network, self.loss_, X, T, self.batch_size)
+            return _compiled().evaluate(network, self.loss_, X, T, self.batch_size, self.threads, self._divisor)
+        return evaluate(network, self.loss_, X, T, self.batch_size, divisor=self._divisor)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
-        X = self._matrix(X)
-        error = (X - self._predict(self._fitted(), X)) ** 2
-        return error if per_feature else error.mean(axis=1)
+        X, errors = self._matrix(X), []
+        for start in range(0, len(X), BLOCK):
+            part = X[start:start + BLOCK]
+            Y = self._predict(self.network_, part, self._divisor)
+            error = (inputs.as_floats(part, Y.dtype, self._divisor) - Y) ** 2
+            errors.append(error if per_feature else error.mean(axis=1))
+        return np.concatenate(errors)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the mean squared reconstruction error: higher is better. y is ignored."""
@@ -176,12 +190,12 @@ class Autoencoder:
 
     @property
     def encoder(self) -> Network:
-        """The layers from the input to the code, a ``Network`` of its own over the same parameters."""
+        """The layers from the input to the code, a ``Network`` of its own over the same parameters; it knows no ``scaling``."""
         return self._fitted()[:self._encoder_layers]
 
     @property
     def decoder(self) -> Network:
-        """The layers from the code to the output, a ``Network`` of its own over the same parameters."""
+        """The layers from the code to the output, a ``Network`` of its own over the same parameters; it knows no ``scaling``."""
         return self._fitted()[self._encoder_layers:]
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
@@ -206,7 +220,9 @@ class Autoencoder:
             network, encoder_layers = self.network_, self._encoder_layers
         for name, array in _matching(weights, network).items():
             network.params[name][...] = array
-        return self if hasattr(self, "network_") else self._adopt(network, encoder_layers, LOSSES[self.loss](), {}, 0)
+        if not hasattr(self, "network_"):
+            self._adopt(network, encoder_layers, LOSSES[self.loss](), {}, 0, self._divisor_set())
+        return self
 
     def summary(self) -> str:
         """Return a table of the layers, their output widths and numbers of parameters."""
@@ -222,7 +238,8 @@ class Autoencoder:
         """
         network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
-        T = self._target(X, y, loss)
+        T = inputs.as_floats(_target(X, y, loss, network.dtype, self._divisor), network.dtype, self._divisor)
+        X = inputs.as_floats(X, network.dtype, self._divisor)
         if entries is not None:
             inputs.whole(entries, "entries")
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
@@ -269,6 +286,8 @@ class Autoencoder:
         inputs.number(self.l1_activity, "l1_activity")
         inputs.number(self.learning_rate, "learning_rate", positive=True)
         inputs.choose(self.loss, LOSSES, "loss")
+        if self.scaling is not None:
+            inputs.choose(self.scaling, SCALINGS, "scaling")
         inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
         inputs.choose(self.dtype, ("float32", "float64"), "dtype")
         inputs.choose(self.engine, ENGINES, "engine")
@@ -282,18 +301,6 @@ class Autoencoder:
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
-
-    @staticmethod
-    def _target(X: Array, y: Any, loss: Loss) -> Array:
-        """The target of X: X itself, or a y of its shape; checked."""
-        T = X
-        if y is not None and np.ndim(y) != 1:
-            if np.shape(y) != X.shape:
-                raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
-            T = inputs.as_matrix(y, X.dtype, X.shape[1], "y")
-        if isinstance(loss, BinaryCrossEntropy):
-            inputs.require_unit_interval(T, "X" if T is X else "y")
-        return T
 
     def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
         """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
@@ -315,13 +322,24 @@ class Autoencoder:
             return OPTIMIZERS[self.optimizer](self.learning_rate)
         return copy.deepcopy(self.optimizer)
 
-    def _predict(self, network: Network, X: Array) -> Array:
-        return _compiled().predict(network, X, self.threads) if self.engine == "numba" else network.predict(X)
+    def _predict(self, network: Network, X: Array, divisor: float | None) -> Array:
+        if self.engine == "numba":
+            return _compiled().predict(network, X, self.threads, divisor)
+        return network.predict(X, divisor=divisor)
 
-    def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int) -> Autoencoder:
+    def _divisor_set(self) -> float | None:
+        """The divisor of the ``scaling`` that is set; a fitted model keeps that of its fit in ``_divisor``."""
+        return None if self.scaling is None else SCALINGS[self.scaling]
+
+    def _unscaled(self, Y: Array) -> Array:
+        """Y, which is overwritten, in the units of the data."""
+        return Y if self._divisor is None else np.multiply(Y, self._divisor, out=Y)
+
+    def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int,
+               divisor: float | None) -> Autoencoder:
         """Take over what ``fit`` has made, all at once."""
         self.network_, self.loss_, self.history_, self.seed_ = network, loss, history, seed
-        self._encoder_layers = encoder_layers
+        self._encoder_layers, self._divisor = encoder_layers, divisor
         self.n_features_in_ = network.widths[0]
         return self
 
@@ -332,7 +350,7 @@ class Autoencoder:
 
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
-        return inputs.as_matrix(X, network.dtype, network.widths[0])
+        return inputs.as_matrix(X, network.dtype, network.widths[0], keep_bytes=True)
 
 
 def _compiled() -> Any:
@@ -340,6 +358,18 @@ def _compiled() -> Any:
     from . import engine
 
     return engine
+
+
+def _target(X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], divisor: float | None) -> Array:
+    """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
+    T = X
+    if y is not None and np.ndim(y) != 1:
+        if np.shape(y) != X.shape:
+            raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
+        T = inputs.as_matrix(y, dtype, X.shape[1], "y", keep_bytes=True)
+    if isinstance(loss, BinaryCrossEntropy):
+        inputs.require_unit_interval(T, "X" if T is X else "y", dtype, divisor)
+    return T
 
 
 def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:

@@ -12,10 +12,11 @@ import numpy as np
 from .kernels.reference import Array
 
 
-def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X") -> Array:
+def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep_bytes: bool = False) -> Array:
     """Return X as a C-contiguous matrix of the given dtype, itself or a copy; X is never written to.
 
-    Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout.
+    Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout. keep_bytes: leave
+    uint8 as it is, a quarter of the memory; ``as_floats`` converts what is needed of it.
     Raises TypeError for other content; ValueError for anything but two dimensions, for no rows or columns, for a width other than
     ``n_features``, and for NaN or infinity.
     """
@@ -33,10 +34,22 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
         raise ValueError(f"expected at least one sample and one feature in {name}, got shape {array.shape}")
     if n_features is not None and array.shape[1] != n_features:
         raise ValueError(f"expected {name} with {n_features} features, got {array.shape[1]}")
+    if keep_bytes and array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = np.ascontiguousarray(array, dtype)
     require_finite(matrix, name)
     return matrix
+
+
+def as_floats(rows: Any, dtype: np.dtype[Any], divisor: float | None = None) -> Array:
+    """Return rows of data as a model computes with them: of its dtype, and divided by the divisor if there is one.
+
+    >>> as_floats(np.array([[0, 51, 255]], np.uint8), np.dtype("float32"), divisor=255)
+    array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+    X = np.asarray(rows, dtype)
+    return X if divisor is None else X / dtype.type(divisor)
 
 
 def require_finite(matrix: Array, name: str) -> None:
@@ -48,12 +61,13 @@ def require_finite(matrix: Array, name: str) -> None:
         raise ValueError(f"{name} contains {what}, first in row {row}, column {column}: remove or replace such values")
 
 
-def require_unit_interval(T: Array, name: str) -> None:
-    """Raise ValueError if a target of the binary cross-entropy lies outside [0, 1]."""
-    low, high = float(T.min()), float(T.max())
+def require_unit_interval(T: Array, name: str, dtype: np.dtype[Any], divisor: float | None) -> None:
+    """Raise ValueError if a target of the binary cross-entropy, read by ``as_floats``, lies outside [0, 1]."""
+    low, high = as_floats([T.min(), T.max()], dtype, divisor)
     if low < 0 or high > 1:
-        raise ValueError(f"loss='binary_crossentropy' expects {name} in [0, 1], got values from {low:g} to {high:g}: "
-                         "divide by 255 if these are bytes, or use loss='mse'")
+        scaled, hint = ("", "set scaling='bytes' if these are bytes") if divisor is None else (" after scaling", "check the data")
+        raise ValueError(f"loss='binary_crossentropy' expects {name} in [0, 1], got values from {low:g} to {high:g}{scaled}: "
+                         f"{hint}, or use loss='mse'")
 
 
 def choose(value: Any, known: Iterable[str], argument: str) -> str:

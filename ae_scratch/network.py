@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .inputs import as_floats
 from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .layers import Layer, ReLU
@@ -136,12 +137,15 @@ class Network:
         """Return the sum of the layers' penalties for these activations, in a batch of so many rows (theirs by default)."""
         return sum(layer.penalty(A, rows) for layer, A in zip(self.layers, cache[1:]))
 
-    def predict(self, X: Array, batch_size: int = 1024) -> Array:
-        """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held."""
-        X = np.asarray(X, self.dtype)
+    def predict(self, X: Array, batch_size: int = 1024, divisor: float | None = None) -> Array:
+        """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held.
+
+        divisor: what X is divided by, if anything, as it is read.
+        """
+        X = np.asarray(X)
         out = np.empty((len(X), self.widths[-1]), self.dtype)
         for start in range(0, len(X), batch_size):
-            out[start:start + batch_size] = self.forward(X[start:start + batch_size])[0]
+            out[start:start + batch_size] = self.forward(as_floats(X[start:start + batch_size], self.dtype, divisor))[0]
         return out
 
     def kink_distance(self, X: Array) -> Array:

@@ -24,12 +24,11 @@ class GaussianNoise:
     """
 
     def __init__(self, sigma: float, clip: tuple[float, float] | None = None, redraw: str = "batch"):
-        number(sigma, "sigma")
         if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
             raise ValueError(f"expected clip=(low, high) with low < high, or None, got {clip!r}")
         if redraw not in REDRAW:
             raise ValueError(f"expected redraw 'batch' or 'once', got {redraw!r}")
-        self.sigma, self.clip, self.redraw = sigma, clip, redraw
+        self.sigma, self.clip, self.redraw = number(sigma, "sigma"), clip, redraw
 
     def corrupt(self, X: Array, seed: int, epoch: int = 0, rows: Array | None = None) -> Array:
         """Return a noisy copy of X (N, n), of X's dtype.
@@ -41,9 +40,12 @@ class GaussianNoise:
             raise TypeError(f"expected X of floating-point numbers, got {X.dtype}: whole numbers cannot hold the noise")
         whole(seed, "seed", 0, 2**32 - 1)
         rows = np.arange(len(X)) if rows is None else rows
-        noise = philox.normal(seed, philox.NOISE, 0 if self.redraw == "once" else epoch, rows, X.shape[1])
-        noisy = X + np.asarray(self.sigma * noise, X.dtype)
-        return noisy if self.clip is None else np.clip(noisy, *self.clip, out=noisy)
+        return philox.add_noise(X, *self.settings(seed, epoch), rows)
+
+    def settings(self, seed: int, epoch: int) -> tuple[float, float, float, int, int]:
+        """Return what ``philox.add_noise`` takes: sigma, low, high, seed and the epoch whose noise it is."""
+        low, high = map(float, self.clip or (-np.inf, np.inf))
+        return self.sigma, low, high, seed, 0 if self.redraw == "once" else epoch
 
     def __repr__(self) -> str:
         return f"GaussianNoise({self.sigma:g}, clip={self.clip}, redraw={self.redraw!r})"

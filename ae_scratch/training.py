@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from .errors import DivergedError
+from .inputs import as_floats
 from .kernels import philox
+from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .losses import Loss
 from .network import Network, objective_and_gradients
@@ -24,7 +27,10 @@ History = dict[str, list[float]]
 
 
 class Job(NamedTuple):
-    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), both of the network's dtype."""
+    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), of the network's dtype or uint8.
+
+    divisor: what both are divided by, if anything, as they are read; noise is added after that.
+    """
 
     network: Network
     loss: Loss
@@ -34,6 +40,7 @@ class Job(NamedTuple):
     batch_size: int
     seed: int
     noise: GaussianNoise | None = None
+    divisor: float | None = None
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None) -> None:
@@ -42,41 +49,57 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss +
     penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move.
 
-    Raises DivergedError when the objective or a parameter is no longer finite. Ctrl-C raises KeyboardInterrupt after the
-    current step.
+    Raises DivergedError in the first step whose objective is not finite, or that leaves a parameter or a moment of the
+    optimizer that is not: parameters and optimizer then are, to the byte, as they were before that step, and the history ends
+    with the last whole epoch. Ctrl-C raises KeyboardInterrupt after the current step.
     """
-    network, n = job.network, len(job.X)
-    grads = network.params.zeros_like()
+    n, batch = len(job.X), job.batch_size
+    grads = job.network.params.zeros_like()
     with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(epochs):
-            order, sums = philox.permutation(job.seed, epoch, n), np.zeros(2)
-            for start in range(0, n, job.batch_size):
-                rows = order[start:start + job.batch_size]
-                X = job.X[rows] if job.noise is None else job.noise.corrupt(job.X[rows], job.seed, epoch, rows)
-                loss, penalty = objective_and_gradients(network, job.loss, X, job.T[rows], grads)
-                require_finite(np.array([loss, penalty]), "the objective", epoch, start // job.batch_size)
-                job.optimizer.step(network.params.vector, grads.vector)
-                sums += len(rows) * np.array([loss, penalty])
+            batches = np.split(philox.permutation(job.seed, epoch, n), range(batch, n, batch))
+            sums, seen, begin = np.zeros(2), 0, Checkpoint(job)
+            for step, rows in enumerate(batches, start=1):
+                figures, stop = take_step(job, epoch, rows, grads), interrupted.is_set()
+                if not all_finite(figures) or ((stop or step == len(batches)) and problem(job, figures)):
+                    replay(job, begin, epoch, step, lambda step: take_step(job, epoch, batches[step], grads))
+                sums, seen = sums + len(rows) * figures, seen + len(rows)
                 if progress:
-                    progress.batch(epoch, (start + len(rows)) / n, sums.sum() / (start + len(rows)))
-                if interrupted.is_set():
+                    progress.batch(epoch, seen / n, sums.sum() / seen)
+                if stop:
                     raise KeyboardInterrupt
-            require_finite(network.params.vector, "a parameter", epoch, start // job.batch_size)
             record(history, figures_of(*(sums / n)), epoch, progress)
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
 
 
-def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024) -> Figures:
+def take_step(job: Job, epoch: int, rows: Array, grads: Arrays) -> Array:
+    """Train on these rows, and return loss and penalty as they were before."""
+    X, T = batch_of(job, epoch, rows)
+    figures = objective_and_gradients(job.network, job.loss, X, T, grads)
+    job.optimizer.step(job.network.params.vector, grads.vector)
+    return np.array(figures)
+
+
+def batch_of(job: Job, epoch: int, rows: Array) -> tuple[Array, Array]:
+    """Return inputs and targets of these rows in an epoch: in the network's dtype, scaled, the inputs noisy if they shall be."""
+    X = as_floats(job.X[rows], job.network.dtype, job.divisor)
+    T = X if job.T is job.X else as_floats(job.T[rows], job.network.dtype, job.divisor)
+    return X if job.noise is None else job.noise.corrupt(X, job.seed, epoch, rows), T
+
+
+def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024,
+             divisor: float | None = None) -> Figures:
     """Return objective, loss and penalty over all rows of X and T, with the parameters as they are.
 
     The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on
-    ``chunk``, the number of rows that are computed at a time.
+    ``chunk``, the number of rows that are computed at a time. divisor: what X and T are divided by, if anything, as they are
+    read.
     """
     sums = np.zeros(2)
     for start in range(0, len(X), chunk):
-        Y, A = network.forward(X[start:start + chunk])
-        value, _ = loss.forward(Y, T[start:start + chunk])
+        Y, A = network.forward(as_floats(X[start:start + chunk], network.dtype, divisor))
+        value, _ = loss.forward(Y, as_floats(T[start:start + chunk], network.dtype, divisor))
         sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
     return figures_of(*(sums / len(X)))
 
@@ -94,11 +117,54 @@ def figures_of(loss: float, penalty: float) -> Figures:
     return {"objective": float(loss + penalty), "loss": float(loss), "penalty": float(penalty)}
 
 
-def require_finite(values: Array, what: str, epoch: int, step: int) -> None:
-    """Raise DivergedError unless all values are finite."""
-    if not np.isfinite(values).all():
-        raise DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a smaller "
-                            "learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
+class Checkpoint:
+    """What steps change, the parameters and the state of the optimizer, as it was before some step of an epoch."""
+
+    def __init__(self, job: Job, step: int = 0):
+        self.job, self.step = job, step
+        self.theta, self.state = job.network.params.vector.copy(), copy.deepcopy(vars(job.optimizer))
+
+    def restore(self) -> None:
+        """Put it back, into the same arrays."""
+        self.job.network.params.vector[:] = self.theta
+        for name, value in self.state.items():
+            if isinstance(value, np.ndarray):
+                getattr(self.job.optimizer, name)[:] = value
+            else:
+                setattr(self.job.optimizer, name, value)
+
+
+def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[int], Array]) -> None:
+    """Go back to the checkpoint, take the steps to before ``stop`` again, with a closer look, and raise DivergedError before
+    the first bad one.
+
+    A value that is not finite stays so, step by step: hence training looks at parameters and moments now and then only, and
+    comes here when it finds one, or an objective that is not finite. take: takes a step and returns its figures.
+    """
+    good.restore()
+    for step in range(good.step, stop):
+        before = Checkpoint(job, step)
+        what = problem(job, take(step))
+        if what:
+            before.restore()
+            raise DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a "
+                                "smaller learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
+
+
+def problem(job: Job, figures: Array) -> str | None:
+    """Return what is not finite after steps with these figures, or None."""
+    moments = [array for array in vars(job.optimizer).values() if isinstance(array, np.ndarray)]
+    if not all_finite(figures):
+        return "the objective"
+    if not all_finite(job.network.params.vector):
+        return "a parameter"
+    return None if all(map(all_finite, moments)) else "a moment of the optimizer"
+
+
+def all_finite(values: Array) -> bool:
+    """Return whether no value is infinite or NaN. A finite sum, which is quicker, tells; one that overflows does not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 @contextmanager

@@ -111,12 +111,25 @@ def test_the_length_of_chunks_changes_no_bit(monkeypatch, cut):
     assert digest(2) == expected
 
 
-def test_noise_redrawn_per_batch_is_the_same_noise_as_numpys():
-    compiled, numpy = (job(noise=GaussianNoise(0.3, clip=(0, 1))) for _ in range(2))
+@pytest.mark.parametrize("redraw", ["batch", "once"])
+@pytest.mark.parametrize("target", [None, X[::-1]])
+def test_noise_is_the_same_noise_as_numpys(redraw, target):
+    compiled, numpy = (job(noise=GaussianNoise(0.3, (0, 1), redraw), target=target) for _ in range(2))
     _, history = trained(compiled, threads=2)
     expected = {}
     training.train(numpy, 2, expected)
     assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [32, 7])
+def test_noise_made_by_numpy_beforehand_gives_the_same_bits(batch_size):
+    """An epoch with noise made inside the chunks against one on data that are noisy already, on any number of threads."""
+    noise, clean = GaussianNoise(0.3, clip=(0, 1)), X.astype(np.float32)
+    beforehand = job(batch_size=batch_size)._replace(X=noise.corrupt(clean, 3, 0))
+    expected = trained(beforehand, epochs=1)
+    for threads in (1, 2, 5):
+        vector, history = trained(job(batch_size=batch_size, noise=noise), epochs=1, threads=threads)
+        assert (vector.tobytes(), history) == (expected[0].tobytes(), expected[1])
 
 
 @pytest.mark.parametrize("rows", [1, 5, 255, 256, 257, 1000])

@@ -18,12 +18,13 @@ from ..network import Network
 from ..optimizers import Adam
 from ..penalties import L1Activity
 from ..progress import Progress
-from ..training import Figures, History, Job, figures_of, interrupt_deferred, record, require_finite
+from ..training import Checkpoint, Figures, History, Job, all_finite, figures_of, interrupt_deferred, problem, record, replay
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
 
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
+KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
 RETRY = 16  # chunks after which another number of threads is tried
 BLOCK = 256  # rows that a thread encodes at a time
 
@@ -106,29 +107,37 @@ class Engine:
         self.gradient = aligned_zeros(theta.size + most_threads * max(job.network.widths), theta.dtype)
         moments = [aligned_zeros(theta.size, theta.dtype) for _ in range(2)]
         if isinstance(optimizer, Adam):
-            optimizer.m, optimizer.v = moments
+            given, (optimizer.m, optimizer.v) = (optimizer.m, optimizer.v), moments
             self.settings = (optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.eps)
         else:
-            optimizer.velocity = moments[0]
+            given, optimizer.velocity = (optimizer.velocity, None), moments[0]
             self.settings = (optimizer.lr, optimizer.momentum, 1.0, 0.0)
+        for moment, before in zip(moments, given):
+            moment[:] = 0 if before is None else before
         self.state = (theta, self.gradient, *moments)
-        self.powers = (1.0, 1.0)  # beta1^t and beta2^t
 
-    def run(self, data: tuple[Array, Array, Array], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
+    def run(self, data: tuple[Any, ...], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
         """Take the steps from first to before last, of ``rows`` rows each; step s begins at place s * batch_size of the order.
 
-        data: X, T (without rows if X is the target) and the order. figures (steps, 2): each step's sums of loss and penalty are
-        added.
+        data: see ``data_of``. figures (steps, 2): each step's sums of loss and penalty are added.
         """
-        key = rows, threads
+        key, job, optimizer = (rows, threads), self.job, self.job.optimizer
         if key not in self.plans:
-            job = self.job
-            optimizer = type(job.optimizer).__name__
-            self.plans[key] = Plan(job.network, job.loss, optimizer, rows, threads, data[1].size > 0, self.gradient)
+            name, own_target = type(optimizer).__name__, data[1].size > 0
+            self.plans[key] = Plan(job.network, job.loss, name, rows, threads, own_target, self.gradient)
         plan = self.plans[key]
-        common = (np.zeros(1, np.int64), threads, plan.layers, data, first, last, self.job.batch_size, plan.slope, plan.figures,
-                  figures, self.settings, self.state, self.powers)
-        self.powers = in_threads(steps, [(share, *common) for share in plan.shares])
+        powers = getattr(optimizer, "beta1_t", 1.0), getattr(optimizer, "beta2_t", 1.0)
+        common = (np.zeros(1, np.int64), threads, plan.layers, data, first, last, job.batch_size, plan.slope, plan.figures,
+                  figures, self.settings, self.state, powers)
+        powers = in_threads(steps, [(share, *common) for share in plan.shares])
+        if isinstance(optimizer, Adam):
+            optimizer.beta1_t, optimizer.beta2_t = powers
+
+    def step(self, data: tuple[Any, ...], step: int, rows: int, figures: Array, threads: int) -> Array:
+        """Take one step, and return its figures, written anew."""
+        figures[step] = 0
+        self.run(data, step, step + 1, rows, figures, threads)
+        return figures[step]
 
 
 def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
@@ -180,54 +189,64 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     sizes = np.diff([*range(0, n, batch), n])
     with interrupt_deferred() as interrupted:
         for epoch in range(epochs):
-            order, sums, first = philox.permutation(job.seed, epoch, n), np.zeros((len(sizes), 2)), 0
+            data, sums, first = data_of(job, philox.permutation(job.seed, epoch, n), epoch), np.zeros((len(sizes), 2)), 0
+            good = Checkpoint(job)
             while first < len(sizes):
                 count, chunk = pace.next()
                 last = min(first + chunk, whole) if first < whole else first + 1
-                data = data_of(job, order, epoch, first * batch, min(last * batch, n))
                 if not pace.seconds:
                     engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
                 started = time.perf_counter()
                 engine.run(data, first, last, int(sizes[first]), sums, count)
                 if first < whole:
                     pace.took(count, last - first, time.perf_counter() - started)
-                for step in range(first, last):
-                    require_finite(sums[step], "the objective", epoch, step)
-                first = last
-                seen = sizes[:last].sum()
+                stop = interrupted.is_set()
+                look = stop or last == len(sizes) or last - good.step >= KEEP
+                if not all_finite(sums[first:last]) or (look and problem(job, sums[first:last])):
+                    replay(job, good, epoch, last, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
+                if look:
+                    good = Checkpoint(job, last)
+                first, seen = last, sizes[:last].sum()
                 figures = figures_of(sums[:last, 0].sum() / (seen * job.T.shape[1]), (sums[:last, 1] @ sizes[:last]) / seen)
                 if progress:
                     progress.batch(epoch, seen / n, figures["objective"])
-                if interrupted.is_set():
+                if stop:
                     raise KeyboardInterrupt
-            require_finite(job.network.params.vector, "a parameter", epoch, last - 1)
             record(history, figures, epoch, progress)
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
 
 
-def data_of(job: Job, order: Array, epoch: int, begin: int, end: int) -> tuple[Array, Array, Array]:
-    """X, T (nothing if X is the target) and the order that compiled code reads the rows in, from place begin to before end."""
-    if job.noise is None:
-        return job.X, job.T[:0] if job.T is job.X else job.T, order
-    rows = order[begin:end]
-    return job.noise.corrupt(job.X[rows], job.seed, epoch, rows), job.T[rows], np.arange(len(order)) - begin
+def data_of(job: Job, order: Array, epoch: int) -> tuple[Any, ...]:
+    """What a batch is made of: X, T (without rows if it is the same as X, noise included), what divides them, the order of an
+    epoch, the noise."""
+    noise = job.noise and job.noise.settings(job.seed, epoch)
+    T = job.T[:0] if job.T is job.X and noise is None else job.T
+    return job.X, T, number_or_none(job.network, job.divisor), order, noise
 
 
-def predict(network: Network, X: Array, threads: int | None = None) -> Array:
-    """Return the network's output for X, compiled; a row's numbers do not depend on the other rows, nor on the threads."""
+def number_or_none(network: Network, divisor: float | None) -> Any:
+    """The divisor in the network's dtype, or None: without one the compiled code does not divide."""
+    return None if divisor is None else network.dtype.type(divisor)
+
+
+def predict(network: Network, X: Array, threads: int | None = None, divisor: float | None = None) -> Array:
+    """Return the network's output for X, divided as it is read, compiled; a row's numbers do not depend on the other rows, nor
+    on the threads."""
     out = np.empty((len(X), network.widths[-1]), network.dtype)
-    layers = layers_of(network, 1)
-    in_threads(apply, [(A, layers, X, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
+    layers, divisor = layers_of(network, 1), number_or_none(network, divisor)
+    in_threads(apply, [(A, layers, X, divisor, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return out
 
 
-def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None) -> Figures:
+def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None,
+             divisor: float | None = None) -> Figures:
     """Do what ``training.evaluate`` does, compiled."""
     layers = layers_of(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
-    in_threads(assess, [(A, np.empty((A.places[0, 1], T.shape[1]), T.dtype), layers, X, T, losses, penalties, begin, end)
-                        for A, begin, end in blocks(network, len(X), threads)])
+    divisor = number_or_none(network, divisor)
+    in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, divisor, losses, penalties,
+                         begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return figures_of(losses.sum(dtype=np.float64) / T.size, batch_size * penalties.mean(dtype=np.float64))
 
 

@@ -8,13 +8,15 @@ one order: the result does not depend on how many threads there are.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 
 from .. import network
+from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba what philox.add_noise is
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
-from ..kernels.simd import arrive, arrived, let_others_run
+from ..kernels.simd import arrive, arrived, let_others_run, part
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
 
@@ -34,13 +36,50 @@ def meet(counter, goal):
             let_others_run()
 
 
+def scaled(x, divisor):
+    """x / divisor, or x if there is none."""
+
+
+@overload(scaled, jit_options=INNER)
+def _scaled(x, divisor):
+    return (lambda x, divisor: x) if isinstance(divisor, types.NoneType) else (lambda x, divisor: x / divisor)
+
+
 @jit
-def gather(data, order, start, out):
+def read(data, row, divisor, out, i):
+    """out[i] = a row of data, converted and scaled."""
+    number = out.dtype.type
+    for j in range(out.shape[1]):
+        out[i, j] = scaled(number(data[row, j]), divisor)
+
+
+@jit
+def gather(data, divisor, order, start, out):
     """The rows of data that come up in the order from ``start`` on."""
     for i in range(out.shape[0]):
-        row = order[start + i]
-        for j in range(out.shape[1]):
-            out[i, j] = data[row, j]
+        read(data, order[start + i], divisor, out, i)
+
+
+@jit
+def read_block(data, divisor, start, out):
+    """The rows of data from ``start`` on."""
+    for i in range(out.shape[0]):
+        read(data, start + i, divisor, out, i)
+
+
+def corrupt(X, noise, order, start):
+    """Add the noise, if there is any, to rows of data that come up in the order from ``start`` on."""
+
+
+@overload(corrupt, jit_options=INNER)
+def _corrupt(X, noise, order, start):
+    if isinstance(noise, types.NoneType):
+        return lambda X, noise, order, start: None
+
+    def corrupt(X, noise, order, start):
+        sigma, low, high, seed, epoch = noise
+        philox.add_noise(X, sigma, low, high, seed, epoch, part(order, start, X.shape[0]), X)
+    return corrupt
 
 
 def row_losses(layers, Y, T, rows, D):
@@ -97,14 +136,16 @@ def _update(layers, settings, state, s, e, a_t, b_t):
 def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, A, dA, T_batch, columns, all_dA, grads, owned = share
-    X, T, order = data
+    X, T, divisor, order, noise = data
     a_t, b_t = powers
     depth, goal, end = len(layers), 0, begin + A[0].shape[0]
     losses, penalties = rows
     for step in range(first, last):
-        gather(X, order, step * batch + begin, A[0])
+        place = step * batch + begin
+        gather(X, divisor, order, place, A[0])
+        corrupt(A[0], noise, order, place)
         if T.size:
-            gather(T, order, step * batch + begin, T_batch[0])
+            gather(T, divisor, order, place, T_batch[0])
         forward(layers, A)
         row_losses(layers, A[depth], T_batch[0], losses[begin:end], dA[depth])
         row_penalties(layers, A, penalties[begin:end])
@@ -127,7 +168,7 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
 
 
 @cached_jit(**OPTIONS, no_cfunc_wrapper=True)
-def apply(A, layers, X, out, first, last):
+def apply(A, layers, X, divisor, out, first, last):
     """Write the output for rows first to before last of X, as many at a time as A holds.
 
     The last of these blocks reaches back into the one before: the same rows get the same numbers twice.
@@ -135,20 +176,21 @@ def apply(A, layers, X, out, first, last):
     rows, depth = A[0].shape[0], len(layers)
     for start in range(first, last, rows):
         start = min(start, last - rows)
-        ops.copy(X[start:start + rows], A[0])
+        read_block(X, divisor, start, A[0])
         forward(layers, A)
         ops.copy(A[depth], out[start:start + rows])
 
 
 @cached_jit(**OPTIONS, no_cfunc_wrapper=True)
-def assess(A, D, layers, X, T, losses, penalties, first, last):
+def assess(A, room, layers, X, T, divisor, losses, penalties, first, last):
     """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
     ``apply``."""
     rows, depth = A[0].shape[0], len(layers)
     for start in range(first, last, rows):
         start = min(start, last - rows)
         stop = start + rows
-        ops.copy(X[start:stop], A[0])
+        read_block(X, divisor, start, A[0])
+        read_block(T, divisor, start, room[0])
         forward(layers, A)
-        row_losses(layers, A[depth], T[start:stop], losses[start:stop], D)
+        row_losses(layers, A[depth], room[0], losses[start:stop], room[1])
         row_penalties(layers, A, penalties[start:stop])

@@ -15,6 +15,7 @@ MASK = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # golden ratio, sqrt(3) - 1
+LN_2 = 0.6931471805599453
 BLOCK = 1 << 15  # numbers made at a time: what stays in the cache
 
 
@@ -58,6 +59,16 @@ def normal(seed: int, purpose: int, epoch: int, samples: np.ndarray, n: int) -> 
     return out
 
 
+def add_noise(X: np.ndarray, sigma: float, low: float, high: float, seed: int, epoch: int, rows: np.ndarray,
+              out: np.ndarray | None = None) -> np.ndarray:
+    """Return X + sigma N(0, 1), clipped to [low, high]: float32 noise on X (N, n) of either precision, or fill ``out``.
+
+    rows: the samples that the rows of X are (N,). With the epoch they are the address of their noise.
+    """
+    noisy = np.add(X, np.asarray(sigma * normal(seed, NOISE, epoch, rows, X.shape[1]), X.dtype), out=out)
+    return np.clip(noisy, low, high, out=noisy)
+
+
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     """Return the order of the n samples in an epoch, int64: sort them by a random number each.
 
@@ -79,30 +90,43 @@ def normal_quantile(u: np.ndarray) -> np.ndarray:
     AS 241 for u below exp(-25) is left out: no 32-bit u gets there.
     """
     q = u - 0.5
-    r = 0.180625 - q * q
-    z = q * (((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179) / (
-        ((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0)
-    tail = np.abs(q) > 0.425
-    r = np.sqrt(-log(np.minimum(u[tail], 1.0 - u[tail]))) - 1.6
-    far = (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) / (
-        (0.12021132975 * r + 0.73700164250) * r + 1.0)
-    z[tail] = np.copysign(far, q[tail])
+    z = central(q)
+    outer = np.abs(q) > 0.425
+    z[outer] = np.copysign(tail(np.sqrt(-log(np.minimum(u[outer], 1.0 - u[outer])))), q[outer])
     return z
+
+
+def central(q: np.ndarray) -> np.ndarray:
+    """Return z with Phi(z) = 1/2 + q, for |q| <= 0.425."""
+    r = 0.180625 - q * q
+    return q * (((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179) / (
+        ((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0)
+
+
+def tail(root: np.ndarray) -> np.ndarray:
+    """Return z > 0 with Phi(-z) = exp(-root^2), for less than 0.075."""
+    r = root - 1.6
+    return (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) / (
+        (0.12021132975 * r + 0.73700164250) * r + 1.0)
 
 
 def log(x: np.ndarray) -> np.ndarray:
     """Return the natural logarithm of positive float64 x, within 4e-16 |log x| + 4e-16, by + - * / alone.
 
-    x = m 2^e with m in [sqrt(1/2), sqrt(2)), s = (m - 1) / (m + 1), log x = e log 2 + 2 (s + s^3/3 + s^5/5 + ...).
+    x = m 2^e with m in [sqrt(1/2), sqrt(2)), log x = e log 2 + log m.
     """
     m, e = np.frexp(x)
     low = m < 0.7071067811865476
-    m, e = np.where(low, m + m, m), e - low
+    return (e - low) * LN_2 + log_near_1(np.where(low, m + m, m))
+
+
+def log_near_1(m: np.ndarray) -> np.ndarray:
+    """Return log m = 2 (s + s^3/3 + s^5/5 + ...) with s = (m - 1) / (m + 1), for m in [sqrt(1/2), sqrt(2))."""
     s = (m - 1.0) / (m + 1.0)
-    square, series = s * s, np.zeros_like(s)
+    square, series = s * s, 0.0 * s
     for k in range(21, 0, -2):
         series = series * square + 1.0 / k
-    return e * 0.6931471805599453 + 2.0 * s * series
+    return 2.0 * s * series
 
 
 class Stream:

@@ -1,0 +1,53 @@
+"""The compiled noise against NumPy's, bit for bit."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from ae_scratch import GaussianNoise
+from ae_scratch.kernels import compiled_noise, philox
+
+
+@njit
+def compiled(X, sigma, low, high, seed, epoch, rows):
+    out = np.empty_like(X)
+    philox.add_noise(X, sigma, low, high, seed, epoch, rows, out)
+    return out
+
+
+def both(noise, X, rows, seed=7, epoch=3):
+    return compiled(X, *noise.settings(seed, epoch), rows), noise.corrupt(X, seed, epoch, rows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 31, 97, 784])
+@pytest.mark.parametrize("clip", [None, (0, 1), (-0.5, np.inf)])
+def test_the_same_bits_as_numpys(dtype, width, clip):
+    X = np.random.default_rng(0).uniform(-1, 2, size=(100, width)).astype(dtype)
+    rows = np.random.default_rng(1).permutation(np.r_[0:50, 2**32 - 1, 2**32, 2**62, np.arange(47) * 12345678901])
+    for seed, epoch, redraw in ((0, 0, "batch"), (7, 3, "batch"), (2**32 - 1, 2**32 - 1, "batch"), (7, 3, "once")):
+        got, expected = both(GaussianNoise(0.4, clip, redraw), X, rows, seed, epoch)
+        assert got.tobytes() == expected.tobytes()
+
+
+def test_the_same_bits_of_two_million_numbers():
+    got, expected = both(GaussianNoise(1.0), np.zeros((500, 4099)), np.arange(500))
+    assert got.tobytes() == expected.tobytes()
+    assert abs(expected).max() > 4.5  # far into both tails
+
+
+def test_the_ends_of_the_quantile_and_where_its_branches_meet():
+    """The smallest and largest words, and those around |u - 1/2| = 0.425."""
+    meeting = np.round(np.array([0.075, 0.925]) * 2**32).astype(np.int64)
+    words = np.r_[0:40, 2**32 - 40:2**32, [m + k for m in meeting for k in range(-20, 21)]].astype(np.uint32)
+    z, extremes, places = np.empty(words.size), np.empty(words.size), np.empty(words.size, np.int32)
+    njit(lambda *arguments: compiled_noise.quantiles(*arguments))(words, z, extremes, places)
+    expected = philox.normal_quantile((words + 0.5) * 2.0**-32)
+    assert z.tobytes() == expected.tobytes() and 40 < (abs(expected) > 1.5).sum()
+
+
+@pytest.mark.parametrize("planted", [dict(seed=8), dict(epoch=2)])
+def test_another_address_would_be_seen(planted):
+    X, rows, noise = np.zeros((20, 5), np.float32), np.arange(20), GaussianNoise(0.4)
+    got, _ = both(noise, X, rows, **planted)
+    assert (got == both(noise, X, rows)[1]).mean() < 0.05
