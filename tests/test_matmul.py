@@ -46,7 +46,8 @@ def test_exact_on_integers_for_all_edges(name, dtype):
 def test_exact_on_integers_beyond_panels_and_blocks(name, layout):
     """Sums of more terms than a panel is high, more rows than a block has: exact as long as they stay below 2^24."""
     height, rng = matmul.PANEL // (16 * simd.VECTORS * 4), np.random.default_rng(5)
-    for m, k, n in ((matmul.BLOCK - 1, height + 1, 17), (matmul.BLOCK + 1, height - 1, 2), (2 * matmul.BLOCK + 3, 2 * height + 5, 33)):
+    block = matmul.BLOCK
+    for m, k, n in ((block - 1, height + 1, 17), (block + 1, height - 1, 2), (2 * block + 3, 2 * height + 5, 33)):
         A, B = rng.integers(-9, 9, (m, k)), rng.integers(-9, 9, (k, n))
         assert (product(name, LAYOUTS[layout](A.astype(np.float32)), B.astype(np.float32)) == A @ B).all(), (m, k, n)
 

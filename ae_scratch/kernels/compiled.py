@@ -26,8 +26,6 @@ def jit(function: Any) -> Any:
     return njit(**INNER)(function)
 
 
-
-
 def inlined(function: Any) -> Any:
     """Compile a function as part of its compiled callers: for short ones, where a unit of its own costs more than it saves."""
     return njit(inline="always", **INNER)(function)

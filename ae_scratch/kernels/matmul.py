@@ -6,7 +6,7 @@ orders its loops and whatever it keeps in registers, that chain stays as it is, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 from numba.extending import register_jitable
@@ -16,10 +16,13 @@ from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lane
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view)
 
 PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
-BLOCK = 192  # rows of A that go over a panel before the next one is copied: with 256 columns they fill a fifth of the second cache
+BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256 columns of them stay in the second cache
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-part_of_kernels = register_jitable(**OPTIONS)
+part_of_kernels: Callable[[F], F] = register_jitable(**OPTIONS)
+inlined: Callable[[F], F] = register_jitable(inline="always", **OPTIONS)
 
 
 def matmul_1_definition(A: Array, B: Array, C: Array) -> None:
@@ -126,7 +129,7 @@ def is_large(A: Array, B: Array) -> bool:
     return A.shape[0] >= 64 and (B.shape[0] >= 128 or B.strides[0] % 2048 == 0)
 
 
-@register_jitable(inline="always", **OPTIONS)
+@inlined
 def whole(A: Array) -> Array:
     """Return A as a view like those of its parts: what follows is compiled once for all layouts."""
     return view(A, 0, A.shape[0], 0, A.shape[1])
@@ -136,7 +139,7 @@ def whole(A: Array) -> Array:
 
 
 @part_of_kernels
-def column_of_tiles(A, B, j, C, column, add):
+def column_of_tiles(A: Array, B: Array, j: int, C: Array, column: int, add: bool) -> None:
     """C[:, column:] = A B[:, j:], or plus that, for as many columns as a tile has: whole tiles, then lower ones for what they
     leave over, and with masks at the edges."""
     m, i, left = C.shape[0], 0, C.shape[1] - column
@@ -157,8 +160,8 @@ def column_of_tiles(A, B, j, C, column, add):
             i += ROWS
 
 
-@register_jitable(inline="always", **OPTIONS)
-def one_tile(acc, A, i, B, j, C, column, add):
+@inlined
+def one_tile(acc: Array, A: Array, i: int, B: Array, j: int, C: Array, column: int, add: bool) -> None:
     """The tile C[i:, column:] = A[i:] B[:, j:], or plus that: sums stay in registers from the first k to the last."""
     if add:
         acc = load_tile(acc, C, i, column)
@@ -168,7 +171,7 @@ def one_tile(acc, A, i, B, j, C, column, add):
 
 
 @part_of_kernels
-def copy_columns(B, k, j, panel):
+def copy_columns(B: Array, k: int, j: int, panel: Array) -> None:
     """panel = B[k:, j:], as far as B goes."""
     for r in range(panel.shape[0]):
         for c in range(0, panel.shape[1], lanes(B)):
@@ -176,7 +179,7 @@ def copy_columns(B, k, j, panel):
 
 
 @part_of_kernels
-def copied_transpose(A, memory):
+def copied_transpose(A: Array, memory: Array) -> Array:
     """A, transposed in place but not in memory, copied to be dense there."""
     copy = matrix(memory, 0, A.shape[1], A.shape[0])
     for k in range(A.shape[1]):
@@ -186,7 +189,7 @@ def copied_transpose(A, memory):
 
 
 @part_of_kernels
-def transpose(A, C):
+def transpose(A: Array, C: Array) -> None:
     """C = A^T, square by square in registers; at the ends squares overlap. Rows whose numbers are not neighbours are copied one
     by one."""
     m, n = A.shape

@@ -75,6 +75,11 @@ def matrix(vector: Array, start: int, rows: int, columns: int) -> Array:
     return vector[start:start + rows * columns].reshape(rows, columns)
 
 
+def some_rows(A: Array, first: int, count: int) -> Array:
+    """Return A[first:first + count], of a matrix stored row by row; the caller keeps A alive."""
+    return A[first:first + count]
+
+
 def view(A: Array, i: int, rows: int, j: int, columns: int) -> Array:
     """Return A[i:i + rows, j:j + columns]; the caller keeps A alive."""
     return A[i:i + rows, j:j + columns]
@@ -337,6 +342,13 @@ def _(code, vector, start, size):
 @compiled(matrix, types.Array, types.Integer, types.Integer, types.Integer, result=lambda v, *_: types.Array(v.dtype, 2, "C"))
 def _(code, vector, start, rows, columns):
     return _view_of_vector(code, vector, start, rows, columns)
+
+
+@compiled(some_rows, types.Array, types.Integer, types.Integer, result=lambda A, *_: A)
+def _(code, A, first, count):
+    array, b = code.context.make_array(code.signature.args[0])(code.context, code.builder, A), code.builder
+    strides = cgutils.unpack_tuple(b, array.strides)
+    return _view(code, array.data, b.mul(first, strides[0]), [count, cgutils.unpack_tuple(b, array.shape)[1]], strides)
 
 
 @compiled(view, types.Array, types.Integer, types.Integer, types.Integer, types.Integer,
