@@ -103,7 +103,7 @@ def by_hand(operation: Any) -> Any:
 @njit(**OPTIONS)
 def gather(data, order, out, times):
     for _ in range(times):
-        steps.gather(data, order, 0, out)
+        steps.gather(data, None, order, 0, out)
 
 
 def numpy_gather(data, order, out, times):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import philox
+from ..kernels import linked, philox
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
@@ -91,6 +91,7 @@ def places_of(network: Network) -> list[Place]:
 
 def layers_of(network: Network, rows: int, *others: str) -> Layers:
     """The layers as compiled code sees them, for batches of so many rows; others: names of the loss and the optimizer."""
+    linked.load(network.dtype)  # here, because nothing runs without a table of layers
     table = [(KINDS.index(type(layer)), W, *shape, b, shape[1])
              for layer, (shape, W, b) in zip(network.layers, places_of(network))]
     lam = [layer.strength(rows) if isinstance(layer, L1Activity) else 0 for layer in network.layers]

@@ -28,16 +28,16 @@ UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or vers
 FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
 
 
-def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator like ``numba.njit`` that keeps the compiled code, if it may; Numba's own configuration stays as it
-    is."""
+def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``compiler(**options)``, one of Numba's, that keeps the compiled code, if it may; Numba's own
+    configuration stays as it is."""
     def decorate(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
         try:
             numba.config.CACHE_DIR = before or str(private_folder())
-            return numba.njit(cache=True, **options)(function)
+            return compiler(cache=True, **options)(function)
         except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
-            return numba.njit(**options)(function)
+            return compiler(**options)(function)
         finally:
             numba.config.CACHE_DIR = before
     return decorate

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from . import elementwise, matmul
+from . import elementwise, linked
 from . import reference as ops
 from .simd import lanes, load, total, vector
 
@@ -31,17 +31,7 @@ def inlined(function: Any) -> Any:
     return njit(inline="always", **INNER)(function)
 
 
-product_small, product_large = map(inlined, (matmul.matmul_5_tile, matmul.matmul_6_panel))
-product_transposed = jit(matmul.matmul_transposed)
-
-
-@jit
-def product(A: Any, B: Any, C: Any) -> None:
-    """C = A B by the kernel that is fast for these sizes."""
-    if matmul.is_large(A, B):
-        product_large(A, B, C)
-    else:
-        product_small(A, B, C)
+product, product_transposed = map(linked.caller, ("product", "product_transposed"))
 
 
 def compiles(operation: Any) -> Any:
@@ -61,14 +51,14 @@ def row_sum(A: Any, i: int) -> Any:
 @compiles(ops.matmul)
 def _matmul(A, B, out=None):
     if B.layout == "F":  # the transposed view of a matrix stored row by row
-        return lambda A, B, out=None: product_transposed(matmul.whole(A), matmul.whole(B.T), matmul.whole(out))
-    return lambda A, B, out=None: product(matmul.whole(A), matmul.whole(B), matmul.whole(out))
+        return lambda A, B, out=None: product_transposed(A, B.T, out)
+    return lambda A, B, out=None: product(A, B, out)
 
 
 @compiles(ops.affine)
 def _affine(X, W, b, out=None):
     def affine(X, W, b, out=None):
-        product(matmul.whole(X), matmul.whole(W), matmul.whole(out))
+        product(X, W, out)
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] += b[j]
