@@ -59,8 +59,9 @@ class Autoencoder:
     dtype
         "float32", or "float64" for checking.
     engine, threads
-        "numpy", or "numba": compiled, with that many threads (None: as many as turn out to pay); the first use on a machine
-        compiles for some seconds.
+        "numba": compiled, on that many threads (None: as many as turn out to pay), with the same result for any number; the
+        first use on a machine compiles for some seconds. "numpy": the same source as plain Python over NumPy, which a debugger
+        can step through; quicker than compiling where there is little to do.
     random_state
         None, or an integer from 0 to 2**32 - 1: the same seed on the same machine gives the same bytes.
     verbose
@@ -81,7 +82,7 @@ class Autoencoder:
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
                  scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
                  learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, dtype: str = "float32",
-                 engine: str = "numpy", threads: int | None = None, random_state: int | None = None, verbose: int = 0):
+                 engine: str = "numba", threads: int | None = None, random_state: int | None = None, verbose: int = 0):
         self.hidden_sizes = hidden_sizes
         self.code_size = code_size
         self.decoder_sizes = decoder_sizes

@@ -62,7 +62,7 @@ class Options(NamedTuple):
     """How to run an experiment: for at most so many epochs (None: as many as it has), and with which engine."""
 
     epochs: int | None = None
-    engine: str = "numpy"
+    engine: str = "numba"
 
 
 class Outcome(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from ae_scratch import GaussianNoise, datasets, experiments, files, report
 from ae_scratch.experiments import ARTICLE, EXPERIMENTS, Options
 
-ONE_EPOCH = Options(epochs=1)
+ONE_EPOCH = Options(epochs=1, engine="numpy")
 
 PUBLISHED = {  # the article's figures, typed in a second time
     "deep": "0.1416 0.0997 0.0935", "shallow": "0.1624 0.1041 0.0962 0.0949 0.0944",
@@ -77,11 +77,11 @@ def test_every_experiment_measures_and_draws(outcomes):
 
 
 def test_what_the_article_claims(data):
-    copying = EXPERIMENTS["copying"](data, 0, Options(5)).figures["share of the variance not recovered"]
+    copying = EXPERIMENTS["copying"](data, 0, Options(5, "numpy")).figures["share of the variance not recovered"]
     assert copying["overcomplete, code of 128"] < 0.01 < 0.7 < copying["undercomplete, code of 16"]
     assert copying["bound for a linear code of 16"] == 0.75 < copying["undercomplete, code of 16"]
     larger = experiments.prepare(datasets.generate_digits(6000, 300))
-    errors = EXPERIMENTS["data-specific"](larger, 0, Options(2)).figures["mean squared error"]
+    errors = EXPERIMENTS["data-specific"](larger, 0, Options(2, "numpy")).figures["mean squared error"]
     for own, other in (("digits", "landscapes"), ("landscapes", "digits")):
         row = errors[f"tested on {own}"]
         assert row[f"trained on {own}"] < row["the mean image"] < row[f"trained on {other}"]
