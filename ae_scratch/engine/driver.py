@@ -26,7 +26,7 @@ CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
 RETRY = 16  # chunks after which another number of threads is tried
-BLOCK = 256  # rows that a thread encodes at a time
+BLOCK = 96  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
 
 
 def shares(total: int, threads: int, unit: int) -> list[tuple[int, int]]:
