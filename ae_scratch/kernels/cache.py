@@ -4,24 +4,32 @@ In a folder of the user's cache, whose name is a hash of the package's sources, 
 CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
 Numba's cache runs what it reads, so the folder is used only if nobody else can write there; where none can be had, code is
 compiled anew each time. A user's own ``NUMBA_CACHE_DIR`` comes first.
+
+Numba's index of signatures is not used: of two processes that start at once, one would overwrite what the other has entered.
+Each signature has a file of its own instead, whose name says all that its code depends on. It begins with a hash of the rest:
+what a full disk or a crash has cut off is compiled anew, and never run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
 
-from ..files import cache_folder
+from ..files import cache_folder, replacing
 from .simd import cpu_features
 
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
@@ -32,15 +40,52 @@ def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator like ``numba.njit`` that keeps the compiled code, if it may; Numba's own configuration stays as it
     is."""
     def decorate(function: Callable[..., Any]) -> Any:
-        before = numba.config.CACHE_DIR
+        before, dispatcher = numba.config.CACHE_DIR, numba.njit(**options)(function)
         try:
             numba.config.CACHE_DIR = before or str(private_folder())
-            return numba.njit(cache=True, **options)(function)
+            dispatcher._cache = CheckedCache(function)
         except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
-            return numba.njit(**options)(function)
+            pass
         finally:
             numba.config.CACHE_DIR = before
+        return dispatcher
     return decorate
+
+
+class CheckedCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, with files that are checked; where they cannot be written, the code is used all the same."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        self._cache_file = CheckedFiles(Path(self.cache_path), function.__qualname__)
+
+    def save_overload(self, signature: Any, code: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(signature, code)
+
+
+class CheckedFiles:
+    """A folder with one file for each key of a function: the hash of the rest, then what Numba wants to be kept."""
+
+    def __init__(self, folder: Path, function: str):
+        self.folder, self.function, self.sources = folder, function, fingerprint()
+
+    def path(self, key: Any) -> Path:
+        name = hashlib.sha256(repr((self.sources, key)).encode()).hexdigest()[:32]
+        return self.folder / f"{self.function}.{name}.nbc"
+
+    def load(self, key: Any) -> Any:
+        try:
+            content = self.path(key).read_bytes()
+        except OSError:
+            return None
+        digest, data = content[:32], content[32:]
+        return pickle.loads(data) if hashlib.sha256(data).digest() == digest else None
+
+    def save(self, key: Any, code: Any) -> None:
+        data = dumps(code)
+        with replacing(self.path(key)) as part:
+            part.write_bytes(hashlib.sha256(data).digest() + data)
 
 
 def private_folder() -> Path:
@@ -61,8 +106,8 @@ def private_folder() -> Path:
 
 def fingerprint() -> str:
     """Return a hash of everything that compiled code depends on."""
-    digest = hashlib.sha256(repr((numba.__version__, np.__version__, platform.machine(), sys.platform, cpu_features(),
-                                  [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
+    digest = hashlib.sha256(repr((numba.__version__, np.__version__, platform.machine(), sys.platform, sys.implementation.cache_tag,
+                                  cpu_features(), [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
     package = Path(__file__).parent.parent
     for source in sorted(package.rglob("*.py")):
         digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
