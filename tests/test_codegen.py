@@ -77,6 +77,20 @@ config.CPU_FEATURES = features
     assert ast.literal_eval(found) == [8, 2, *native]
 
 
+@pytest.mark.parametrize("features, count", [("+avx,+avx2,+fma", 0), ("+avx,+fma4,-fma", 1)])
+def test_without_fused_multiply_adds_a_warning_says_so(features, count):
+    before = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import ae_scratch.engine, ae_scratch.engine.driver
+"""
+    expression = "[(warning.category.__name__, str(warning.message)) for warning in caught]"
+    found = ast.literal_eval(in_a_new_process("processes", expression, {"NUMBA_CPU_FEATURES": features}, before))
+    assert [name for name, _ in found] == count * ["RuntimeWarning"]
+    assert all("no fused multiply-add" in text and "may differ" in text for _, text in found)
+
+
 # ---- tiles stay in registers -----------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Where compiled code is kept from one process to the next.
 
-In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Numba and NumPy, and of the
-CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
+In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Python, Numba and NumPy, and
+of the CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
 Numba's cache runs what it reads, so the folder is used only if nobody else can write there; where none can be had, code is
 compiled anew each time. A user's own ``NUMBA_CACHE_DIR`` comes first.
 
@@ -106,8 +106,8 @@ def private_folder() -> Path:
 
 def fingerprint() -> str:
     """Return a hash of everything that compiled code depends on."""
-    digest = hashlib.sha256(repr((numba.__version__, np.__version__, platform.machine(), sys.platform, sys.implementation.cache_tag,
-                                  cpu_features(), [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
+    versions = numba.__version__, np.__version__, sys.implementation.cache_tag, platform.machine(), sys.platform, cpu_features()
+    digest = hashlib.sha256(repr((versions, [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
     package = Path(__file__).parent.parent
     for source in sorted(package.rglob("*.py")):
         digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
