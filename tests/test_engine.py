@@ -249,7 +249,7 @@ def test_the_fingerprint_changes_with_the_sources_and_numbas_settings_stay(monke
     second = cache.fingerprint()
     (tmp_path / "layers.py").write_text("x = 2")
     assert len({first, second, cache.fingerprint()}) == 3
-    cache.cached(numba.njit, nogil=True)(lambda: 1)
+    cache.cached_jit(nogil=True)(lambda: 1)
     assert numba.config.CACHE_DIR == before
 
 

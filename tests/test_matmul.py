@@ -123,19 +123,3 @@ print("equal")
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout == "equal\n", done.stderr
-
-
-def test_the_tile_stays_in_registers():
-    """The inner loop holds nothing but fused multiply-adds, loads and broadcasts: no sum is spilt to the stack."""
-    A = np.zeros((32, 64), np.float32)
-    tile = LADDER["matmul_5_tile"]
-    tile(A, np.zeros((64, 64), np.float32), A.copy())
-    assembly = next(code for signature, code in tile.inspect_asm().items() if signature[0].layout == "C")
-    wide = "zmm" if "+avx512f" in simd.cpu_features() else "ymm"
-    if "+fma" not in simd.cpu_features():
-        pytest.skip("this CPU has no fused multiply-add for vectors")
-    lines = assembly.splitlines()
-    fused = [i for i, line in enumerate(lines) if "vfmadd" in line and wide in line]
-    assert len(fused) >= simd.ROWS * simd.VECTORS
-    loop = lines[fused[0]:fused[simd.ROWS * simd.VECTORS - 1]]
-    assert not [line for line in loop if "vmovups" in line and "(%rsp)" in line and line.strip().endswith("(%rsp)")]

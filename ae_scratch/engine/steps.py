@@ -8,13 +8,13 @@ one order: the result does not depend on how many threads there are.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from .. import network
 from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba what philox.add_noise is
 from ..kernels import reference as ops
-from ..kernels.cache import cached
+from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from . import tables  # noqa: F401  teaches Numba what a table is
@@ -141,7 +141,7 @@ def _update(layers, settings, state, s, e, a_t, b_t):
     return adam
 
 
-@cached(njit, **OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, A, dA, T_batch, columns, all_dA, grads, owned = share
@@ -175,7 +175,7 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
     return a_t, b_t
 
 
-@cached(njit, **OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def apply(A, layers, X, divisor, out, first, last):
     """Write the output for rows first to before last of X, as many at a time as A holds.
 
@@ -189,7 +189,7 @@ def apply(A, layers, X, divisor, out, first, last):
         ops.copy(A[depth], out[start:start + rows])
 
 
-@cached(njit, **OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
 def assess(A, room, layers, X, T, divisor, losses, penalties, first, last):
     """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
     ``apply``."""

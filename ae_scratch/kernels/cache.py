@@ -1,46 +1,105 @@
 """Where compiled code is kept from one process to the next.
 
-In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Numba and NumPy, and of the
-CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
+In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Python, Numba and NumPy, and
+of the CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
 Numba's cache runs what it reads, so the folder is used only if nobody else can write there; where none can be had, code is
 compiled anew each time. A user's own ``NUMBA_CACHE_DIR`` comes first.
+
+Numba's index of signatures is not used: of two processes that start at once, one would overwrite what the other has entered.
+Each signature has a file of its own instead, whose name says all that its code depends on. It begins with a hash of the rest:
+what a full disk or a crash has cut off is compiled anew, and never run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+from numba.core.serialize import dumps
+from numba.core.sigutils import normalize_signature
 
-from ..files import cache_folder
+from ..files import cache_folder, replacing
 from .simd import cpu_features
 
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
 FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
 
 
-def cached(compiler: Callable[..., Any], **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator like ``compiler(**options)``, one of Numba's, that keeps the compiled code, if it may; Numba's own
-    configuration stays as it is."""
+def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``numba.njit`` that keeps the compiled code, if it may."""
+    return lambda function: keeping(numba.njit(**options)(function), function)
+
+
+def cached_cfunc(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``numba.cfunc`` that keeps the compiled code, if it may."""
     def decorate(function: Callable[..., Any]) -> Any:
-        before = numba.config.CACHE_DIR
-        try:
-            numba.config.CACHE_DIR = before or str(private_folder())
-            return compiler(cache=True, **options)(function)
-        except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
-            return compiler(**options)(function)
-        finally:
-            numba.config.CACHE_DIR = before
+        code = keeping(CFunc(function, normalize_signature(signature), locals={}, options=options), function)
+        code.compile()
+        return code
     return decorate
+
+
+def keeping(compiler: Any, function: Callable[..., Any]) -> Any:
+    """Give Numba's compiler of a function a place for what it makes, if there may be one; Numba's own configuration stays as it
+    is."""
+    before = numba.config.CACHE_DIR
+    try:
+        numba.config.CACHE_DIR = before or str(private_folder())
+        compiler._cache = CheckedCache(function)
+    except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
+        pass
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiler
+
+
+class CheckedCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, with files that are checked; where they cannot be written, the code is used all the same."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        self._cache_file = CheckedFiles(Path(self.cache_path), function.__qualname__)
+
+    def save_overload(self, signature: Any, code: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(signature, code)
+
+
+class CheckedFiles:
+    """A folder with one file for each key of a function: the hash of the rest, then what Numba wants to be kept."""
+
+    def __init__(self, folder: Path, function: str):
+        self.folder, self.function, self.sources = folder, function, fingerprint()
+
+    def path(self, key: Any) -> Path:
+        name = hashlib.sha256(repr((self.sources, key)).encode()).hexdigest()[:32]
+        return self.folder / f"{self.function}.{name}.nbc"
+
+    def load(self, key: Any) -> Any:
+        try:
+            content = self.path(key).read_bytes()
+        except OSError:
+            return None
+        digest, data = content[:32], content[32:]
+        return pickle.loads(data) if hashlib.sha256(data).digest() == digest else None
+
+    def save(self, key: Any, code: Any) -> None:
+        data = dumps(code)
+        with replacing(self.path(key)) as part:
+            part.write_bytes(hashlib.sha256(data).digest() + data)
 
 
 def private_folder() -> Path:
@@ -61,8 +120,8 @@ def private_folder() -> Path:
 
 def fingerprint() -> str:
     """Return a hash of everything that compiled code depends on."""
-    digest = hashlib.sha256(repr((numba.__version__, np.__version__, platform.machine(), sys.platform, cpu_features(),
-                                  [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
+    versions = numba.__version__, np.__version__, sys.implementation.cache_tag, platform.machine(), sys.platform, cpu_features()
+    digest = hashlib.sha256(repr((versions, [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
     package = Path(__file__).parent.parent
     for source in sorted(package.rglob("*.py")):
         digest.update(str(source.relative_to(package)).encode() + source.read_bytes())

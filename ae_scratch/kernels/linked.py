@@ -8,7 +8,6 @@ earlier process is used, or it would look for the names in vain.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Callable
 
 import numba
@@ -20,7 +19,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from . import matmul
-from .cache import cached
+from .cache import cached_cfunc
 from .reference import Array
 
 loaded: dict[tuple[str, str], Any] = {}  # the kernels by name and dtype: what keeps their code in memory
@@ -65,7 +64,7 @@ def load(dtype: Any) -> None:
     for kernel in (product, product_transposed):
         key = kernel.__name__, np.dtype(dtype).name
         if key not in loaded:
-            loaded[key] = cached(partial(numba.cfunc, types.void(*3 * matrix)), error_model="numpy")(kernel)
+            loaded[key] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(kernel)
             binding.add_symbol(symbol(*key), loaded[key].address)
 
 

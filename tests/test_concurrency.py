@@ -1,0 +1,149 @@
+"""Fits after a fork, several at once, on busy processors and on one alone: none hangs, and each gives what it gives by itself.
+
+Each runs in a process of its own, so that one that hangs or aborts fails a test and not the tests.
+"""
+
+import ast
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from processes import SECONDS, in_a_new_process
+
+from ae_scratch import Autoencoder
+from ae_scratch.engine import driver
+
+X = np.random.default_rng(0).uniform(size=(150, 45))
+AFFINITY = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not say which processors to use")
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def digest(threads, seed=0, epochs=3):
+    """Fit, and return a hash of the weights, the figures of all epochs and of the data, and their encoding."""
+    ae = Autoencoder((9,), 4, epochs=epochs, random_state=seed, l1_activity=1e-3, engine="numba", threads=threads).fit(X)
+    parts = [*ae.get_weights().values(), np.array([*ae.history_["objective"], *ae.evaluate(X).values()]), ae.encode(X)]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return digest(1)
+
+
+def in_a_fork():
+    """The digests of parent and child, which inherits what the parent has compiled, but none of its threads."""
+    parent = [digest(2), digest(None)]
+    with get_context("fork").Pool(1) as pool:
+        child = pool.apply_async(digest, (2,)), pool.apply_async(digest, (None,))
+        return parent + [result.get(SECONDS / 2) for result in child]
+
+
+@FORK
+def test_after_a_fork(expected):
+    assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork()")) == 4 * [expected]
+
+
+def in_a_fork_during_a_fit():
+    """The digest of a child that was forked while another thread of its parent was in the middle of a fit."""
+    digest(2)
+    running, original = threading.Event(), driver.Engine.run
+
+    def run(*arguments):
+        running.set()
+        return original(*arguments)
+    driver.Engine.run = run
+    worker = threading.Thread(target=digest, args=(2, 0, 10**6), daemon=True)
+    worker.start()
+    running.wait()
+    with get_context("fork").Pool(1) as pool:
+        child = pool.apply_async(digest, (2,)).get(SECONDS / 2)
+    return worker.is_alive(), child
+
+
+@FORK
+def test_a_fork_during_a_fit(expected):
+    assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork_during_a_fit()")) == (True, expected)
+
+
+def at_the_same_time(threads, count=4):
+    """The digests of fits with different seeds, in threads that start together."""
+    found, start = {}, threading.Barrier(count)
+
+    def fit(seed):
+        start.wait()
+        found[seed] = digest(threads, seed)
+    workers = [threading.Thread(target=fit, args=(seed,)) for seed in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return [found[seed] for seed in range(count)]
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_several_fits_at_once(threads):
+    alone = [digest(1, seed) for seed in range(4)]
+    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.at_the_same_time({threads})")) == alone
+    assert len(set(alone)) == 4
+
+
+SPIN = """
+import os, sys, time
+os.sched_setaffinity(0, [int(sys.argv[1])])
+print(flush=True)
+end = time.time() + float(sys.argv[2])
+while time.time() < end:
+    pass
+"""
+
+
+def on_busy_processors():
+    """The digests of fits on two processors, each of which another process keeps busy."""
+    processors = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, processors)
+    busy = [subprocess.Popen([sys.executable, "-c", SPIN, str(processor), str(SECONDS)], stdout=subprocess.PIPE)
+            for processor in processors]
+    try:
+        for process in busy:
+            process.stdout.readline()
+        return [digest(threads) for threads in (2, 4, None)]
+    finally:
+        for process in busy:
+            process.kill()
+            process.communicate()
+
+
+@AFFINITY
+def test_on_busy_processors(expected):
+    assert ast.literal_eval(in_a_new_process("test_concurrency", "t.on_busy_processors()")) == 3 * [expected]
+
+
+def workers_on_one_processor(threads):
+    """How many threads each chunk, encoding and evaluation used, where one processor may be used, and the digest."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    used, original = set(), driver.in_threads
+
+    def counting(function, calls):
+        used.add(len(calls))
+        return original(function, calls)
+    driver.in_threads = counting
+    return digest(threads), sorted(used)
+
+
+@AFFINITY
+@pytest.mark.parametrize("threads, used", [(None, [1]), (4, [1, 4])])  # the first, empty, chunk compiles: on one thread
+def test_on_one_processor(threads, used, expected):
+    found = ast.literal_eval(in_a_new_process("test_concurrency", f"t.workers_on_one_processor({threads})"))
+    assert found == (expected, used)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 6, 64])
+def test_no_more_threads_than_processors_unless_asked_for(monkeypatch, cores):
+    monkeypatch.setattr(driver, "cores", lambda: cores)
+    assert driver.Pace(None).candidates[0] == 1 and max(driver.Pace(None).candidates) <= cores
+    assert driver.Pace(2 * cores).candidates == [2 * cores]
