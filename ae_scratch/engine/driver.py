@@ -165,7 +165,8 @@ class Pace:
     """
 
     def __init__(self, threads: int | None):
-        self.candidates = [threads] if threads else [n for n in (1, 2, 4, 8, 16, 32) if n <= cores()]
+        most = min(cores(), 32)
+        self.candidates = [threads] if threads else [n for n in (1, 2, 4, 8, 16) if n < most] + [most]
         self.seconds: dict[int, float] = {}  # per step, when last tried
         self.chunks = 0
 

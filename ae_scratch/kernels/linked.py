@@ -8,6 +8,7 @@ earlier process is used, or it would look for the names in vain.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Callable
 
 import numba
@@ -23,6 +24,7 @@ from .cache import cached_cfunc
 from .reference import Array
 
 loaded: dict[tuple[str, str], Any] = {}  # the kernels by name and dtype: what keeps their code in memory
+loading = threading.RLock()  # the code of a kernel that two threads loaded would go when the second one took its place
 
 
 @intrinsic
@@ -63,9 +65,10 @@ def load(dtype: Any) -> None:
     matrix = [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
     for kernel in (product, product_transposed):
         key = kernel.__name__, np.dtype(dtype).name
-        if key not in loaded:
-            loaded[key] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(kernel)
-            binding.add_symbol(symbol(*key), loaded[key].address)
+        with loading:
+            if key not in loaded:
+                loaded[key] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(kernel)
+                binding.add_symbol(symbol(*key), loaded[key].address)
 
 
 def symbol(name: str, dtype: str) -> str:
