@@ -54,7 +54,8 @@ def test_exact_on_integers_beyond_panels_and_blocks(name, layout):
 
 def test_large_products_are_told_from_small_ones():
     large = [matmul.is_large(np.zeros(a, np.float32), np.zeros(b, np.float32)) for a, b in (
-        ((64, 128), (128, 10)), ((63, 128), (128, 10)), ((64, 127), (127, 10)), ((64, 2), (2, 512)), ((64, 2), (2, 513)))]
+        ((64, 1024), (1024, 128)), ((63, 1024), (1024, 128)), ((64, 1023), (1023, 128)), ((64, 2), (2, 512)),
+        ((64, 2), (2, 513)))]
     assert large == [True, False, False, True, False]
 
 

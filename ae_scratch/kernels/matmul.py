@@ -16,6 +16,7 @@ from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lane
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view)
 
 PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
+LARGE = 1 << 19  # bytes of B that are worth panels: half the second cache
 BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256 columns of them stay in the second cache
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -124,9 +125,9 @@ def matmul_transposed(A: Array, B: Array, C: Array) -> None:
 
 @part_of_kernels
 def is_large(A: Array, B: Array) -> bool:
-    """Whether copying panels pays for A B: they serve many rows, and without it a column of tiles would not stay in the fastest
-    cache, being long, or on few of its places, as rows of B that lie a multiple of 2048 bytes apart do."""
-    return A.shape[0] >= 64 and (B.shape[0] >= 128 or B.strides[0] % 2048 == 0)
+    """Whether copying panels pays for A B: they serve many rows, and B would fill half the second cache, or would have few places
+    in the first, as rows that lie a multiple of 2048 bytes apart do."""
+    return A.shape[0] >= 64 and (B.size * B.itemsize >= LARGE or B.strides[0] % 2048 == 0)
 
 
 @inlined
