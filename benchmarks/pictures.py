@@ -36,8 +36,9 @@ def roofline(cells: Cells, results: dict[str, Any]) -> Figure:
     for colour, (place, streams) in zip(COLOURS, cell["bandwidth"].items()):
         speed = max(streams["read"])
         ax.plot([1 / 16, peak / speed, 512], [speed / 16, peak, peak], color=colour, label=f"{place}, {speed:.0f} GB/s")
-    for shape in results["benchmarks"].get("ladder", {}).get("1 threads", {}).get("shapes", {}).items():
-        _point(ax, *shape)
+    shapes = results["benchmarks"].get("ladder", {}).get("1 threads", {}).get("shapes", {})
+    for line, (shape, steps) in enumerate(sorted(shapes.items(), reverse=True, key=lambda item: intensity_of(item[0]))):
+        _point(ax, shape, steps, line)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte of the matrices", ylabel="GFLOP/s",
            title=f"Roofline of one thread, {results['machine']['cpu']}: {peak:.0f} GFLOP/s")
     for axis in (ax.xaxis, ax.yaxis):
@@ -46,15 +47,21 @@ def roofline(cells: Cells, results: dict[str, Any]) -> Figure:
     return figure
 
 
-def _point(ax: Axes, shape: str, steps: dict[str, Any]) -> None:
-    """The last step of the ladder for one shape."""
-    m, k, n = (int(size) for size in shape.split(",")[0].split(" x "))
-    step = max((name for name in steps if name.startswith("matmul")), default="")
-    if "gflops" in steps.get(step, ()):
-        intensity, speed = 2 * m * k * n / (4 * (m * k + k * n + m * n)), statistics.median(steps[step]["gflops"])
+def _point(ax: Axes, shape: str, steps: dict[str, Any], line: int) -> None:
+    """The fastest step of the ladder for one shape, and on a line of its own what it is."""
+    speed = max((statistics.median(steps[name]["gflops"]) for name in steps if name.startswith("matmul")
+                 and "gflops" in steps[name]), default=0.0)
+    if speed:
+        intensity = intensity_of(shape)
         ax.plot(intensity, speed, "D", color="black", markersize=5)
-        ax.annotate(shape.replace(" one ", " "), (intensity, speed), (-6, -4), textcoords="offset points", ha="right", va="top",
-                    fontsize=8)
+        ax.annotate(f"{shape.replace(' one ', ' ')}: {speed:.0f}", (intensity, speed), (0.3, 0.5 - 0.06 * line),
+                    textcoords="axes fraction", fontsize=8, arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.5})
+
+
+def intensity_of(shape: str) -> float:
+    """Operations of a product of float32 matrices, "m x k x n", for each byte of them."""
+    m, k, n = (int(size) for size in shape.split(",")[0].split(" x "))
+    return 2 * m * k * n / (4 * (m * k + k * n + m * n))
 
 
 def ladder(cells: Cells, results: dict[str, Any]) -> Figure:
