@@ -145,7 +145,7 @@ def column_of_tiles(A: Array, B: Array, j: int, C: Array, column: int, add: bool
     leave over, and with masks at the edges."""
     m, i, left = C.shape[0], 0, C.shape[1] - column
     while i < m:
-        if VECTORS > 1:
+        if VECTORS > 1:  # a condition of its own: the compiler leaves out what a constant rules out
             if left == lanes(C) and m - i >= ROWS * VECTORS:
                 one_tile(narrow_tile(C), A, i, B, j, C, column, add)
                 i += ROWS * VECTORS
