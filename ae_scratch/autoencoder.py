@@ -39,7 +39,8 @@ class Autoencoder:
     decoder_sizes
         Units of the decoder's hidden layers; None mirrors the encoder.
     activation, code_activation
-        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity".
+        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity". The first may be one name per hidden layer
+        of the encoder, which the decoder mirrors (unless ``decoder_sizes`` is given), or per hidden layer of both.
     output_activation
         Of the last layer; None is "sigmoid" for cross-entropy and "identity" for squared error.
     loss
@@ -78,7 +79,7 @@ class Autoencoder:
     """
 
     def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
-                 activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
+                 activation: str | Sequence[str] = "relu", code_activation: str = "relu", output_activation: str | None = None,
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
                  scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
                  learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, dtype: str = "float32",
@@ -292,9 +293,10 @@ class Autoencoder:
         inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
         inputs.choose(self.dtype, ("float32", "float64"), "dtype")
         inputs.choose(self.engine, ENGINES, "engine")
-        for name in ("activation", "code_activation", "output_activation"):
-            if name != "output_activation" or self.output_activation is not None:
-                inputs.choose(getattr(self, name), ACTIVATIONS, name)
+        self._hidden_activations()
+        inputs.choose(self.code_activation, ACTIVATIONS, "code_activation")
+        if self.output_activation is not None:
+            inputs.choose(self.output_activation, ACTIVATIONS, "output_activation")
         if not isinstance(self.optimizer, (SGD, Adam)):
             inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
         if self.noise is not None and not isinstance(self.noise, GaussianNoise):
@@ -306,16 +308,33 @@ class Autoencoder:
     def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
         """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
         rng, dtype = Stream(seed), np.dtype(self.dtype)
-        hidden = list(self.hidden_sizes)
-        back = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+        hidden, back = list(self.hidden_sizes), self._sizes_back()
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
-        between, code = ACTIVATIONS[self.activation], ACTIVATIONS[self.code_activation]
-        encoder = _stack([n_features, *hidden, self.code_size], [between] * len(hidden) + [code], rng, dtype)
+        between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
+        encoder = _stack([n_features, *hidden, self.code_size], [*between[:len(hidden)], code], rng, dtype)
         if self.l1_activity:
             encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
-        decoder = _stack([self.code_size, *back, n_features], [between] * len(back) + [output], rng, dtype)
+        decoder = _stack([self.code_size, *back, n_features], [*between[len(hidden):], output], rng, dtype)
         names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
         return Network(encoder + decoder, names), len(encoder)
+
+    def _sizes_back(self) -> list[int]:
+        """The units of the decoder's hidden layers."""
+        return list(self.hidden_sizes)[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+
+    def _hidden_activations(self) -> list[type[Layer]]:
+        """The activations of the hidden layers, those of the encoder first; ValueError for unknown ones or a wrong number."""
+        there, back, given = len(self.hidden_sizes), len(self._sizes_back()), self.activation
+        each = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str)
+        known = [ACTIVATIONS[inputs.choose(name, ACTIVATIONS, "activation")] for name in (given if each else [given])]
+        if not each:
+            return known * (there + back)
+        if len(known) == there and self.decoder_sizes is None:
+            return known + known[::-1]
+        if len(known) != there + back:
+            raise ValueError(f"expected activation as one name, or as one for each of the {there} + {back} hidden layers of encoder "
+                             f"and decoder, got {given!r}")
+        return known
 
     def _optimizer(self) -> SGD | Adam:
         """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
