@@ -9,7 +9,7 @@ from .errors import DataFormatError, DivergedError, DownloadError, NotFittedErro
 from .layers import Dense, Identity, Layer, ReLU, Sigmoid, Tanh
 from .losses import BinaryCrossEntropy, MeanSquaredError
 from .network import Network
-from .noise import GaussianNoise
+from .noise import GaussianNoise, MaskingNoise, SaltAndPepperNoise
 from .optimizers import SGD, Adam
 from .penalties import L1Activity
 
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Autoencoder", "Network",
     "Dense", "Identity", "Layer", "ReLU", "Sigmoid", "Tanh", "L1Activity",
-    "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam", "GaussianNoise",
+    "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam",
+    "GaussianNoise", "MaskingNoise", "SaltAndPepperNoise",
     "DataFormatError", "DivergedError", "DownloadError", "NotFittedError",
 ]

@@ -17,7 +17,7 @@ from .kernels.reference import Array
 from .layers import ACTIVATIONS, Dense, Layer
 from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
-from .noise import GaussianNoise
+from .noise import Noise
 from .optimizers import OPTIMIZERS, SGD, Adam
 from .penalties import REDUCTIONS, L1Activity
 from .progress import Progress
@@ -52,7 +52,8 @@ class Autoencoder:
         None, or "bytes": inputs and targets are divided by 255 as they are read, and what ``decode`` and ``reconstruct`` return
         is multiplied by 255 again. Losses, errors and scores are in scaled units.
     noise
-        None, or a ``GaussianNoise`` that corrupts the scaled inputs while training; the targets stay clean.
+        None, or a ``GaussianNoise``, ``MaskingNoise`` or ``SaltAndPepperNoise`` that corrupts the scaled inputs while training;
+        the targets stay clean.
     optimizer, learning_rate
         "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
     batch_size, epochs
@@ -81,7 +82,7 @@ class Autoencoder:
     def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
                  activation: str | Sequence[str] = "relu", code_activation: str = "relu", output_activation: str | None = None,
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
-                 scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
+                 scaling: str | None = None, noise: Noise | None = None, optimizer: str | SGD | Adam = "adam",
                  learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, dtype: str = "float32",
                  engine: str = "numba", threads: int | None = None, random_state: int | None = None, verbose: int = 0):
         self.hidden_sizes = hidden_sizes
@@ -299,8 +300,8 @@ class Autoencoder:
             inputs.choose(self.output_activation, ACTIVATIONS, "output_activation")
         if not isinstance(self.optimizer, (SGD, Adam)):
             inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
-        if self.noise is not None and not isinstance(self.noise, GaussianNoise):
-            raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be None or a noise object such as GaussianNoise(0.4), got {self.noise!r}")
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
@@ -332,7 +333,7 @@ class Autoencoder:
         if len(known) == there and self.decoder_sizes is None:
             return known + known[::-1]
         if len(known) != there + back:
-            raise ValueError(f"expected activation as one name, or as one for each of the {there} + {back} hidden layers of encoder "
+            raise ValueError(f"expected activation as one name, or one for each of the {there} + {back} hidden layers of encoder "
                              f"and decoder, got {given!r}")
         return known
 

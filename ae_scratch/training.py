@@ -18,7 +18,7 @@ from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .losses import Loss
 from .network import Network, objective_and_gradients
-from .noise import GaussianNoise
+from .noise import Noise
 from .optimizers import SGD, Adam
 from .progress import Progress
 
@@ -39,7 +39,7 @@ class Job(NamedTuple):
     T: Array
     batch_size: int
     seed: int
-    noise: GaussianNoise | None = None
+    noise: Noise | None = None
     divisor: float | None = None
 
 

@@ -13,7 +13,7 @@ import pytest
 from cases import Case, agree
 
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, L1Activity,
-                        MeanSquaredError, Network, ReLU, Sigmoid, Tanh)
+                        MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh)
 from ae_scratch import training
 from ae_scratch.engine import driver
 from ae_scratch.training import Job
@@ -111,21 +111,22 @@ def test_the_length_of_chunks_changes_no_bit(monkeypatch, cut):
     assert digest(2) == expected
 
 
-@pytest.mark.parametrize("redraw", ["batch", "once"])
+@pytest.mark.parametrize("noise", [GaussianNoise(0.3, (0, 1)), GaussianNoise(0.3, (0, 1), "once"), MaskingNoise(0.3),
+                                   SaltAndPepperNoise(0.3, redraw="once")])
 @pytest.mark.parametrize("target", [None, X[::-1]])
-def test_noise_is_the_same_noise_as_numpys(redraw, target):
-    compiled, numpy = (job(noise=GaussianNoise(0.3, (0, 1), redraw), target=target) for _ in range(2))
+def test_noise_is_the_same_noise_as_numpys(noise, target):
+    compiled, numpy = (job(noise=noise, target=target) for _ in range(2))
     _, history = trained(compiled, threads=2)
     expected = {}
     training.train(numpy, 2, expected)
     assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [32, 7])
-def test_noise_made_by_numpy_beforehand_gives_the_same_bits(batch_size):
+@pytest.mark.parametrize("noise, batch_size", [(GaussianNoise(0.3, clip=(0, 1)), 32), (GaussianNoise(0.3, clip=(0, 1)), 7),
+                                               (MaskingNoise(0.3), 32), (SaltAndPepperNoise(0.3), 7)])
+def test_noise_made_by_numpy_beforehand_gives_the_same_bits(noise, batch_size):
     """An epoch with noise made inside the chunks against one on data that are noisy already, on any number of threads."""
-    noise, clean = GaussianNoise(0.3, clip=(0, 1)), X.astype(np.float32)
-    beforehand = job(batch_size=batch_size)._replace(X=noise.corrupt(clean, 3, 0))
+    beforehand = job(batch_size=batch_size)._replace(X=noise.corrupt(X.astype(np.float32), 3, 0))
     expected = trained(beforehand, epochs=1)
     for threads in (1, 2, 5):
         vector, history = trained(job(batch_size=batch_size, noise=noise), epochs=1, threads=threads)

@@ -12,11 +12,12 @@ from numba import types
 from numba.extending import overload
 
 from .. import network
-from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba what philox.add_noise is
+from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba how philox makes noise
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
+from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
 
@@ -76,9 +77,11 @@ def _corrupt(X, noise, order, start):
     if isinstance(noise, types.NoneType):
         return lambda X, noise, order, start: None
 
+    make = philox.add_noise if noise.instance_class is Added else philox.replace
+
     def corrupt(X, noise, order, start):
-        sigma, low, high, seed, epoch = noise
-        philox.add_noise(X, sigma, low, high, seed, epoch, part(order, start, X.shape[0]), X)
+        first, low, high, seed, epoch = noise
+        make(X, first, low, high, seed, epoch, part(order, start, X.shape[0]), X)
     return corrupt
 
 

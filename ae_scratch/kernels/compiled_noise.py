@@ -1,4 +1,4 @@
-"""How Numba compiles ``philox.add_noise``: the bits that NumPy makes, a dozen times as fast.
+"""How Numba compiles ``philox.add_noise`` and ``philox.replace``: the bits that NumPy makes, a dozen times as fast.
 
 The arithmetic is that of ``philox``, operation by operation. It is cut into loops without a branch, which the compiler turns
 into vectors: the words of a row, the central branch of the normal quantile for all of them, the outer one for the few that
@@ -99,3 +99,16 @@ def _add_noise(X, sigma, low, high, seed, epoch, rows, out=None):
                 x = least if x < least else x
                 out[i, j] = most if x > most else x
     return add_noise
+
+
+@compiles(philox.replace)
+def _replace(X, fraction, low, high, seed, epoch, rows, out=None):
+    def replace(X, fraction, low, high, seed, epoch, rows, out=None):
+        number, n, half = X.dtype.type, X.shape[1], fraction / 2
+        least, most, words = number(low), number(high), np.empty(-(-n // 4) * 4, np.uint32)
+        for i in range(X.shape[0]):
+            draw(words, np.uint64(rows[i]), np.uint64(epoch), np.uint64(seed))
+            for j in range(n):
+                u = uniform(words[j])
+                out[i, j] = least if u < half else most if u < fraction else X[i, j]
+    return replace
