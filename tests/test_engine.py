@@ -90,10 +90,10 @@ def digest(threads, monkeypatch=None, **settings):
 def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
     ran, original = [], driver.steps
 
-    def counting(share, counter, threads, layers, data, first, last, *others):
+    def counting(share, counter, threads, data, first, last, *others):
         if first < last:
             ran.append(threading.get_ident())
-        return original(share, counter, threads, layers, data, first, last, *others)
+        return original(share, counter, threads, data, first, last, *others)
     monkeypatch.setattr(driver, "steps", counting)
     expected = digest(1, batch_size=batch_size)
     for threads in (2, 3, 4, 8):
