@@ -272,7 +272,8 @@ def _kl(m, rho, out=None):
     def kl(m, rho, out=None):
         for j in range(m.size):
             x = inside(m[j])
-            out[j] = rho * log(rho / x) + (1 - rho) * log((1 - rho) / (1 - x))
+            term = rho * log(rho / x) + (1 - rho) * log((1 - rho) / (1 - x))
+            out[j] = term if x == x else x  # this log, made of bits, is a number even for NaN
     return kl
 
 
