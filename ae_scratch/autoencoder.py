@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from .progress import Progress
 from .scaling import SCALINGS, Scaling
 from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
 from .training import Figures, History, Job, evaluate, train
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 ENGINES = ("numpy", "numba")
 HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
@@ -172,13 +175,7 @@ class Autoencoder:
         after ``fit`` for 3 epochs, or for 1 and two calls of this, the bytes are the same. What is learned of the data at the
         start, a ``scaling`` of "minmax" or "standard", stays. There is no validation and no early stopping.
         """
-        self._check_settings()
-        if hasattr(self, "network_"):
-            model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
-                           self.seed_)
-            X, T = self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_)
-        else:
-            X, T, model = self._start(X, y)
+        X, T, model = self._go_on(X, y)
         return self._train(model, X, T, 1)
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
@@ -297,6 +294,16 @@ class Autoencoder:
         objective_and_gradients(network, loss, X, T, grads)
         return check_gradients(lambda: objective(network, loss, X, T), network.params, grads, entries=entries, seed=seed)
 
+    def trace(self, X: Any, y: Any = None) -> Trace:
+        """Return every intermediate of the step that ``partial_fit(X, y)`` would take first, which is not taken; ``print`` it,
+        or look at ``to_html("step.html")``. See ``docs/trace.md``.
+
+        A model that was never fitted shows the first step of its training.
+        """
+        from .trace import trace  # reads the source as well: slow to import
+
+        return trace(self, X, y)
+
     # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -411,6 +418,20 @@ class Autoencoder:
         X, T = self._training_data(X, y, loss, dtype, learned)
         network, encoder_layers = self._build(X.shape[1], seed)
         return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed)
+
+    def _go_on(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and the model as it is, or a new one."""
+        self._check_settings()
+        if not hasattr(self, "network_"):
+            return self._start(X, y)
+        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_)
+        return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
+
+    def _job(self, X: Any, y: Any) -> tuple[Job, Fitted]:
+        """What ``partial_fit`` would train on and how, and the model."""
+        X, T, model = self._go_on(X, y)
+        network = _without_output(model.network, model.loss)
+        return Job(network, model.loss, model.optimizer, X, T, self.batch_size, model.seed, self.noise, model.scaling), model
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
