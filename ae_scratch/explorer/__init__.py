@@ -1,6 +1,7 @@
 """The explorer: a trained model in one HTML file, where it runs in JavaScript and every number can be looked at.
 
-``network.js`` is the model, ``drawing.js`` draws numbers, ``page.js`` is what happens on the page. They and what
+``network.js`` is the model, ``drawing.js`` draws numbers, ``step.js`` shows a recorded training step,
+``page.js`` is what happens on the page. They and what
 ``description.py`` says of the model are filled into ``page.html``. Nothing is loaded from anywhere: the file works from a disk.
 """
 
@@ -21,7 +22,7 @@ from .description import describe
 __all__ = ["LIMIT", "describe", "export"]
 
 LIMIT = 1_500_000  # bytes of the file
-SCRIPTS = "network.js", "drawing.js", "page.js"
+SCRIPTS = "drawing.js", "step.js", "page.js"  # beside network.js
 
 
 def export(ae: Autoencoder, path: str | os.PathLike[str], X: Any = None, labels: Any = None, title: str | None = None,
@@ -56,7 +57,7 @@ def export(ae: Autoencoder, path: str | os.PathLike[str], X: Any = None, labels:
     model, path = describe(ae, X, labels, feature_names, image_shape), Path(path)
     sizes = "-".join(map(str, [ae.n_features_in_, *(layer["units"] for layer in model["layers"])]))
     page = _filled({"title": html.escape(title or "Autoencoder explorer"), "summary": f"A trained autoencoder, {sizes}.",
-                    "style": _part("page.css"), "script": "\n".join(map(_part, SCRIPTS)),
+                    "style": _part("page.css"), "network": _part("network.js"), "page": "\n".join(map(_part, SCRIPTS)),
                     "model": json.dumps(model, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")})
     if len(page) > LIMIT:
         raise ValueError(f"expected a model that fits into a page of {LIMIT:,} bytes; {sizes} has "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..noise import GaussianNoise, MaskingNoise, SaltAndPepperNoise
 SAMPLES, SAMPLE_BYTES = 40, 75_000  # rows to pick from: at most so many, and about so many bytes
 POINTS, CLASSES = 1000, 26  # codes on the map; labels that it tells apart
 SMALLEST_IMAGE = 7  # pixels high and wide, from where a square number of features is taken for an image
+WHOLE = 1024  # numbers of an array of the training step up to which it is in the page
 QUANTILES = 0.01, 0.99  # of the codes: the ends of the sliders
 BOUNDS = {"relu": (0.0, None), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "identity": (None, None)}  # of what they return
 NAMES = {activation: name for name, activation in ACTIVATIONS.items()}
@@ -39,6 +41,7 @@ def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: 
     bounds = BOUNDS[ae.code_activation]
     return {**_network(ae), "encoderLayers": steps, **form, **_data(ae, rows, classes, form["shape"] is not None), "noise": _noise(ae),
             "codeRanges": np.quantile(codes, QUANTILES, axis=0).T.tolist(),
+            "step": None if rows is None else _step(ae, rows, steps),
             "map": None if rows is None or ae.code_size < 2 else {**_map(codes, classes), "bounds": bounds}}
 
 
@@ -122,6 +125,42 @@ def _map(codes: Array, classes: list[str] | None) -> Json:
     return {"origin": origin.tolist(), "axes": axes.tolist(), "explained": explained, "points": _base64(points[:POINTS]),
             "low": (low - margin).tolist(), "high": (high + margin).tolist(), "classes": shown or None,
             "classOf": [numbers[name] for name in (classes or ())[:POINTS]]}
+
+
+def _step(ae: Autoencoder, rows: Array, encoder_layers: int) -> Json | None:
+    """A training step on the first row that can be a target; None if there is none."""
+    row = 0
+    if ae.loss == "binary_crossentropy":
+        T = inputs.as_floats(rows, ae.network_.dtype, ae.scaling_)
+        usable = np.flatnonzero(((T >= 0) & (T <= 1)).all(axis=1))
+        if not len(usable):
+            return None
+        row = int(usable[0])
+    step = ae.trace(rows[row:row + 1])
+    last = len([layer for layer in ae.network_.layers if layer.parameters])
+    names = [name.removesuffix(".b") for name in ae.network_.params if name.endswith(".b")]
+    entries = []
+    for entry in step.entries:
+        about = entry.to_dict(values=False)
+        source, definition = entry.source, entry.definition
+        entries.append({**{name: about[name] for name in ("name", "kind", "formula", "inputs", "shape", "stats")},
+                        "source": str(source), "code": source.text, "definition": definition and definition.text,
+                        "column": _column(entry.name, names, encoder_layers), "label": re.sub(r"(en|de)coder\.\d+\.", "", entry.name),
+                        "values": _base64(entry.value) if entry.value.size <= WHOLE else None})
+    return {"row": row, "loss": step.loss, "optimizer": step.optimizer, "entries": entries}
+
+
+def _column(name: str, layers: list[str], encoder_layers: int) -> int:
+    """Where an entry of the step is shown: 0 for the data, then a column for each layer, and one for the loss."""
+    of_layer = next((i for i, layer in enumerate(layers, 1) if f"{layer}." in name), None)
+    numbered = re.fullmatch(r"d?[za](\d+)(_\w+)?", name)
+    if of_layer or numbered:
+        return of_layer or int(numbered[1])
+    if re.fullmatch(r"d?code(_\w+)?", name):
+        return encoder_layers
+    if re.fullmatch(r"d?(logits|y)", name):
+        return len(layers)
+    return 0 if re.fullmatch(r"d?(x(_\w+)?|t)", name) else len(layers) + 1
 
 
 def _labels(labels: Any, rows: Array | None) -> list[str]:

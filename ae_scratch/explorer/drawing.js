@@ -35,7 +35,7 @@ function drawCells(canvas, values, columns, colour, selected = null) {
   });
   if (columns < 20) drawGrid(pen, columns, rows, cell);
   if (selected !== null) {
-    pen.lineWidth = Math.max(3, cell / 6);
+    pen.lineWidth = Math.min(10, Math.max(4, cell / 5));
     pen.strokeStyle = "#000";
     pen.strokeRect((selected % columns) * cell + 1, Math.floor(selected / columns) * cell + 1, cell - 2, cell - 2);
   }

@@ -2,8 +2,8 @@
 "use strict";
 
 const ACTIVATIONS = {
-  relu: {formula: "max(0, z)", apply: (z) => Math.max(0, z)},
-  sigmoid: {formula: "1 / (1 + exp(−z))", apply: (z) => 1 / (1 + Math.exp(-z))},
+  relu: {formula: "relu(z) = max(0, z)", apply: (z) => Math.max(0, z)},
+  sigmoid: {formula: "sigmoid(z) = 1 / (1 + exp(−z))", apply: (z) => 1 / (1 + Math.exp(-z))},
   tanh: {formula: "tanh(z)", apply: Math.tanh},
   identity: {formula: "z", apply: (z) => z},
 };

@@ -17,7 +17,7 @@ const state = {
   unit: {layer: 0, index: 0},
 };
 let passes;  // of all layers, for the state as it is
-const fullScale = layers.map(() => samples.length ? 1e-30 : 1);  // the activation that is drawn in full colour
+const fullScale = layers.map(() => samples.length ? 1e-30 : 1);  // which activation is drawn in full colour
 
 function replaced(values, i, value) {
   const copy = Float64Array.from(values);
@@ -60,7 +60,9 @@ function showFlow(clean, seen) {
     else drawCells(layerCanvas(l), a.map((value) => value / fullScale[l]), columnsFor(layer.units), signedColour, selected);
   });
   showFeatures(reconstruction);
+  showAnswer(reconstruction);
   byId("noise-value").textContent = state.noise.amount;
+  byId("noise-again").disabled = state.noise.amount === 0;
   byId("errors").textContent = `Mean squared error against the clean input${model.scaled ? ", in scaled units" : ""}: ` +
     `input with noise ${show(meanSquaredError(clean, seen))}, reconstruction ${show(meanSquaredError(clean, output))}`;
   byId("samples").querySelectorAll("button").forEach((button, i) => button.setAttribute("aria-pressed", i === state.sample));
@@ -76,7 +78,7 @@ function inputName(l, i) {
 }
 
 function featureName(i) {
-  return model.shape ? `row ${Math.floor(i / model.shape[1])}, column ${i % model.shape[1]}` : model.features[i];
+  return model.shape ? `pixel ${Math.floor(i / model.shape[1])}, ${i % model.shape[1]}` : model.features[i];
 }
 
 // ---- a unit and its arithmetic ---------------------------------------------------------------------------------------
@@ -95,12 +97,12 @@ function showUnit() {
   const rest = order.slice(TERMS), add = (sum, i) => sum + products[i];
   byId("arithmetic").tBodies[0].replaceChildren(
     ...order.slice(0, TERMS).map((i) => line([inputName(l, i), x[i], w[i], products[i]])),
-    ...(rest.length ? [line([`and ${rest.length} smaller terms`, "", "", rest.reduce(add, 0)])] : []),
-    line(["sum of x × w", "", "", order.reduce(add, 0)], "sum"),
-    line(["+ bias b", "", "", layer.b[index]]),
-    line(["= z", "", "", z[index]], "sum"),
-    line([`a = ${layer.activation}(z) = ${ACTIVATIONS[layer.activation].formula}`, "", "", a[index]], "result"),
-    ...(l === model.encoderLayers - 1 && state.code ? [line(["set by hand to", "", "", state.code[index]], "result")] : []),
+    ...(rest.length ? [line([`and ${rest.length} smaller terms`, rest.reduce(add, 0)])] : []),
+    line(["sum of x × w", order.reduce(add, 0)], "sum"),
+    line(["+ bias b", layer.b[index]]),
+    line(["= z", z[index]], "sum"),
+    line([`a = ${ACTIVATIONS[layer.activation].formula}`, a[index]], "result"),
+    ...(l === model.encoderLayers - 1 && state.code ? [line(["set by hand to", state.code[index]], "result")] : []),
   );
 }
 
@@ -109,10 +111,10 @@ function drawSigned(canvas, values, columns) {
   drawCells(canvas, values.map((value) => value / largest), columns, signedColour);
 }
 
-// A row of the table: a name, then numbers.
+// A row of a table: a name, then numbers, in the last of four columns.
 function line([name, ...numbers], kind = "") {
-  const cells = numbers.map((value) => make("td", {class: "number"}, value === "" ? "" : show(value)));
-  return make("tr", {class: kind}, make("th", {scope: "row"}, name), ...cells);
+  const cells = numbers.map((value) => make("td", {class: "number"}, show(value)));
+  return make("tr", {class: kind}, make("th", {scope: "row", colspan: 4 - cells.length}, name), ...cells);
 }
 
 function select(l, index) {
@@ -132,8 +134,8 @@ function addLayerCard(l) {
     const from = state.unit.layer === l ? state.unit.index : 0;
     if (from + right + down * columns >= 0) select(l, from + right + down * columns);
   });
-  const title = l === layers.length - 1 ? "output: the reconstruction" : layerName(l);
-  byId("flow").append(make("figure", {}, make("figcaption", {}, `${title} (${layer.units}, ${layer.activation})`), canvas));
+  byId("flow").append(make("figure", {},
+    make("figcaption", {}, make("b", {}, layerName(l)), `${layer.units}, ${layer.activation}`), canvas));
 }
 
 // ---- the input: samples, drawing, features, noise --------------------------------------------------------------------
@@ -224,6 +226,7 @@ function addNoiseControls() {
   const kind = byId("noise-kind"), amount = byId("noise-amount");
   kind.value = state.noise.kind;
   amount.value = state.noise.amount;
+  byId("noise-trained").textContent = model.noise.trained === null ? "" : `trained with ${model.noise.trained}`;
   const change = () => {
     Object.assign(state.noise, {kind: kind.value, amount: Number(amount.value)});
     Object.assign(state, {code: null, place: null});
@@ -262,11 +265,17 @@ function addSliders() {
   });
 }
 
+function showAnswer(reconstruction) {
+  byId("answer").hidden = !model.shape;
+  if (model.shape) drawData(byId("answer"), reconstruction);
+  else byId("answer-features").replaceChildren(...model.features.map((name, i) => line([name, reconstruction[i]])));
+}
+
 function showCode() {
   byId("release").disabled = state.code === null;
   byId("code-source").textContent = state.code === null
     ? "The code is what the encoder makes of the input. Drag a slider, and the decoder answers."
-    : "The code is set by hand. What the decoder makes of it is the output above.";
+    : "The code is set by hand; the decoder answers to it.";
   byId("sliders").querySelectorAll("label").forEach((label, i) => {
     label.querySelector("input").value = code()[i];
     label.querySelector("output").textContent = show(code()[i]);
@@ -279,7 +288,7 @@ const TILES = 16;  // in each direction
 let tiles = null;  // the picture of all decoded places, once made
 
 function addMap() {
-  byId("map-section").hidden = false;
+  byId("map-part").hidden = false;
   byId("map-hint").textContent = model.map.explained === null
     ? "Both units of the code, for rows of the data. Walk through it: the decoder answers."
     : `The plane in which the codes vary most (PCA, ${Math.round(100 * model.map.explained)} % of the variance). ` +
@@ -335,14 +344,13 @@ function showMap() {
     pen.arc(x * size, y * size, 13, 0, 2 * Math.PI);
     pen.stroke();
   }
-  drawData(byId("answer"), unscaleData(passes.at(-1).a, model.scaling));
 }
 
 let points = null;
 
 function drawPoints(pen, size, faint) {
   points ??= split(floats(model.map.points), 2);
-  pen.globalAlpha = faint ? 0.45 : 0.85;
+  pen.globalAlpha = faint ? 0.6 : 0.85;
   pen.font = "bold 15px system-ui, sans-serif";
   pen.textAlign = "center";
   pen.textBaseline = "middle";
@@ -390,7 +398,7 @@ function readAddress() {
 function start() {
   for (const x of samples) {
     forward(layers, scaleData(x, model.scaling)).forEach(({a}, l) => {
-      fullScale[l] = a.reduce((most, value) => Math.max(most, Math.abs(value)), fullScale[l]);
+      fullScale[l] += a.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / samples.length;
     });
   }
   readAddress();
@@ -402,6 +410,7 @@ function start() {
   addNoiseControls();
   addSliders();
   if (model.map) addMap();
+  if (model.step) addStep();
   update();
 }
 
