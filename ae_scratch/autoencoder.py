@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from .optimizers import OPTIMIZERS, SGD, Adam
 from .penalties import REDUCTIONS, L1Activity
 from .progress import Progress
 from .training import Figures, History, Job, evaluate, train
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENGINES = ("numpy", "numba")
 SCALINGS = {"bytes": 255.0}  # what divides the data
@@ -68,7 +71,8 @@ class Autoencoder:
         0 nothing, 1 progress on standard error, 2 one line per epoch.
 
     After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an
-    entry per epoch), ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
+    entry per epoch), ``n_features_in_``, ``feature_names_in_`` (the columns of a data frame, if it was fitted to one),
+    ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
     it was; one that is interrupted from the keyboard leaves the model fitted up to a completed step.
 
     >>> X = np.random.default_rng(0).random((64, 6))
@@ -106,7 +110,7 @@ class Autoencoder:
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Autoencoder:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
         A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
@@ -116,7 +120,7 @@ class Autoencoder:
         the objective does not stay finite.
         """
         self._check_settings()
-        dtype, divisor = np.dtype(self.dtype), self._divisor_set()
+        dtype, divisor, names = np.dtype(self.dtype), self._divisor_set(), inputs.column_names(X)
         X = inputs.as_matrix(X, dtype, keep_bytes=True)
         loss, noise = LOSSES[self.loss](), self.noise
         T = _target(X, y, loss, dtype, divisor)
@@ -133,16 +137,12 @@ class Autoencoder:
             else:
                 train(job, self.epochs, history, progress)
         except KeyboardInterrupt:
-            self._adopt(network, encoder_layers, loss, history, seed, divisor)
+            self._adopt(network, encoder_layers, loss, history, seed, divisor, names)
             raise
         finally:
             if progress:
                 progress.close()
-        return self._adopt(network, encoder_layers, loss, history, seed, divisor)
-
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
-        """Train on X and return its codes."""
-        return self.fit(X, y).encode(X)
+        return self._adopt(network, encoder_layers, loss, history, seed, divisor, names)
 
     # ---- use --------------------------------------------------------------------------------------------------------
 
@@ -160,8 +160,6 @@ class Autoencoder:
         X = self._matrix(X)
         return self._unscaled(self._predict(self.network_, X, self._divisor))
 
-    transform, inverse_transform, predict = encode, decode, reconstruct
-
     def evaluate(self, X: Any, y: Any = None) -> Figures:
         """Return {"objective", "loss", "penalty"} of X, or of inputs X and targets y, with the parameters as they are.
 
@@ -177,17 +175,16 @@ class Autoencoder:
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
-        X, errors = self._matrix(X), []
-        for start in range(0, len(X), BLOCK):
-            part = X[start:start + BLOCK]
-            Y = self._predict(self.network_, part, self._divisor)
-            error = (inputs.as_floats(part, Y.dtype, self._divisor) - Y) ** 2
-            errors.append(error if per_feature else error.mean(axis=1))
-        return np.concatenate(errors)
+        X = self._matrix(X)
+        return self._squared_errors(X, X, per_feature)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the mean squared reconstruction error: higher is better. y is ignored."""
-        return -float(np.mean(self.reconstruction_error(X), dtype=np.float64))
+        """Return minus the mean squared reconstruction error: higher is better.
+
+        y: the target where it has X's shape, as in ``fit``; a 1-D y is ignored.
+        """
+        X = self._matrix(X)
+        return -float(np.mean(self._squared_errors(X, _second(X, y, self.network_.dtype)), dtype=np.float64))
 
     @property
     def encoder(self) -> Network:
@@ -206,7 +203,7 @@ class Autoencoder:
         ...}."""
         return {name: array.copy() for name, array in self._fitted().params.items()}
 
-    def set_weights(self, weights: Mapping[str, Any]) -> Autoencoder:
+    def set_weights(self, weights: Mapping[str, Any]) -> Self:
         """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for
         use then.
 
@@ -252,11 +249,43 @@ class Autoencoder:
 
     # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
 
+    inverse_transform, predict = decode, reconstruct
+
+    def transform(self, X: Any) -> Any:
+        """Return the codes of X: (n, code_size), as ``encode`` does, or as ``set_output`` has asked for."""
+        codes = self.encode(X)
+        if getattr(self, "_sklearn_output_config", {}).get("transform", "default") == "default":
+            return codes
+        from pandas import DataFrame
+
+        return DataFrame(codes, getattr(X, "index", None), self.get_feature_names_out())
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Train on X, with y as in ``fit``, and return ``transform(X)``."""
+        return self.fit(X, y).transform(X)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Let ``transform`` return arrays ("default") or data frames with named columns ("pandas"); None changes nothing."""
+        if transform is not None:  # the attribute that scikit-learn's clone hands on
+            self._sklearn_output_config = {"transform": inputs.choose(transform, ("default", "pandas"), "transform")}
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Return the names of the code's units, "autoencoder0", "autoencoder1" ...; input_features is ignored."""
+        units = self.encoder.widths[-1]
+        return np.array([f"autoencoder{i}" for i in range(units)], object)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it is scikit-learn that calls this
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
+                    transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their values."""
         return {name: getattr(self, name) for name in _arguments()}
 
-    def set_params(self, **params: Any) -> Autoencoder:
+    def set_params(self, **params: Any) -> Self:
         """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
         known = _arguments()
         for name in params:
@@ -328,6 +357,15 @@ class Autoencoder:
             return _compiled().predict(network, X, self.threads, divisor)
         return network.predict(X, divisor=divisor)
 
+    def _squared_errors(self, X: Array, T: Array, per_feature: bool = False) -> Array:
+        """The squared differences of X's reconstruction from T, in scaled units, or each row's mean of them."""
+        errors = []
+        for start in range(0, len(X), BLOCK):
+            Y = self._predict(self.network_, X[start:start + BLOCK], self._divisor)
+            error = (inputs.as_floats(T[start:start + BLOCK], Y.dtype, self._divisor) - Y) ** 2
+            errors.append(error if per_feature else error.mean(axis=1))
+        return np.concatenate(errors)
+
     def _divisor_set(self) -> float | None:
         """The divisor of the ``scaling`` that is set; a fitted model keeps that of its fit in ``_divisor``."""
         return None if self.scaling is None else SCALINGS[self.scaling]
@@ -337,11 +375,14 @@ class Autoencoder:
         return Y if self._divisor is None else np.multiply(Y, self._divisor, out=Y)
 
     def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int,
-               divisor: float | None) -> Autoencoder:
+               divisor: float | None, names: Array | None = None) -> Self:
         """Take over what ``fit`` has made, all at once."""
         self.network_, self.loss_, self.history_, self.seed_ = network, loss, history, seed
         self._encoder_layers, self._divisor = encoder_layers, divisor
         self.n_features_in_ = network.widths[0]
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = names
         return self
 
     def _fitted(self) -> Network:
@@ -351,6 +392,7 @@ class Autoencoder:
 
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
+        inputs.require_names(X, getattr(self, "feature_names_in_", None))
         return inputs.as_matrix(X, network.dtype, network.widths[0], keep_bytes=True)
 
 
@@ -362,15 +404,21 @@ def _compiled() -> Any:
 
 
 def _target(X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], divisor: float | None) -> Array:
-    """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
-    T = X
-    if y is not None and np.ndim(y) != 1:
-        if np.shape(y) != X.shape:
-            raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
-        T = inputs.as_matrix(y, dtype, X.shape[1], "y", keep_bytes=True)
+    """The target of X, checked, in scaled units where the loss cares."""
+    T = _second(X, y, dtype)
     if isinstance(loss, BinaryCrossEntropy):
         inputs.require_unit_interval(T, "X" if T is X else "y", dtype, divisor)
     return T
+
+
+def _second(X: Array, y: Any, dtype: np.dtype[Any]) -> Array:
+    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
+    shape = X.shape if y is None else np.asarray(y).shape
+    if y is None or len(shape) == 1:
+        return X
+    if shape and shape != X.shape:
+        raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
+    return inputs.as_matrix(y, dtype, X.shape[1], "y", keep_bytes=True)
 
 
 def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from .network import Network, objective_and_gradients
 from .noise import GaussianNoise
 from .optimizers import SGD, Adam
 from .progress import Progress
+
+log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
 History = dict[str, list[float]]
@@ -106,6 +109,7 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
 
 def record(history: History, figures: Figures, epoch: int, progress: Progress | None) -> None:
     """Append the figures of an epoch to the history, and report it."""
+    log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in figures.items()))
     for name, value in figures.items():
         history.setdefault(name, []).append(value)
     if progress:

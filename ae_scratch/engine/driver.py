@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import time
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
 from ..losses import Loss
+from ..machine import cores
 from ..network import Network
 from ..optimizers import Adam
 from ..penalties import L1Activity
@@ -21,6 +22,8 @@ from ..progress import Progress
 from ..training import Checkpoint, Figures, History, Job, all_finite, figures_of, interrupt_deferred, problem, record, replay
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
+
+log = logging.getLogger(__name__)
 
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
@@ -152,11 +155,6 @@ def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
     return result
 
 
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Pace:
     """How many threads to use and how many steps to take at a time, from the speed of the chunks so far.
 
@@ -168,7 +166,7 @@ class Pace:
         most = min(cores(), 32)
         self.candidates = [threads] if threads else [n for n in (1, 2, 4, 8, 16) if n < most] + [most]
         self.seconds: dict[int, float] = {}  # per step, when last tried
-        self.chunks = 0
+        self.chunks = self.fastest = 0
 
     def next(self) -> tuple[int, int]:
         """Return how many threads to use for the next chunk, and for how many steps."""
@@ -176,7 +174,10 @@ class Pace:
         if untried:
             return untried[0], TRIAL
         self.chunks += 1
-        fastest = min(self.candidates, key=self.seconds.__getitem__)
+        fastest, before = min(self.candidates, key=self.seconds.__getitem__), self.fastest
+        if fastest != before:
+            self.fastest = fastest
+            log.debug("threads: %d, at %.3g ms a step", fastest, 1e3 * self.seconds[fastest])
         threads = self.candidates[self.chunks // RETRY % len(self.candidates)] if self.chunks % RETRY == 0 else fastest
         return threads, max(1, round(CHUNK / self.seconds[fastest]) if threads == fastest else TRIAL)
 
