@@ -39,8 +39,8 @@ def _real_numbers(X: Any, name: str) -> Array:
         raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
     array = np.asarray(X)
     if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: expected {name} to hold real numbers, got {array.dtype}; take {name}.real or "
-                         f"abs({name})")
+        raise ValueError(f"Complex data not supported: expected {name} to hold real numbers, got {array.dtype}: take "
+                         f"{name}.real or abs({name})")
     if array.dtype.kind == "O" and array.ndim:  # how a data frame with columns of several types arrives
         try:
             return array.astype(np.float64)
@@ -61,8 +61,8 @@ def _require_shape(array: Array, n_features: int | None, name: str) -> None:
         raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {shape}{hint}")
     for count, what in zip(shape, ("sample", "feature")):
         if count == 0:
-            raise ValueError(f"{name} has 0 {what}(s) (shape={shape}) while a minimum of 1 is required: expected at least one sample "
-                             "and one feature")
+            raise ValueError(f"{name} has 0 {what}(s) (shape={shape}) while a minimum of 1 is required: expected at least one "
+                             "sample and one feature")
     if n_features is not None and shape[1] != n_features:
         raise ValueError(f"{name} has {shape[1]} features, but Autoencoder is expecting {n_features} features as input")
 
