@@ -148,7 +148,8 @@ def test_names_must_be_those_of_fit():
 def test_columns_of_several_types():
     mixed = pd.DataFrame({"a": [0, 1, 1], "b": [True, False, True], "c": pd.array([1, 0, 1], dtype="Int64")})
     model = autoencoder().fit(mixed)
-    assert np.array_equal(model.encode(mixed), autoencoder().fit(np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1]])).encode(mixed.values))
+    numbers = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1]])
+    assert np.array_equal(model.encode(mixed), autoencoder().fit(numbers).encode(numbers))
     assert np.array_equal(model.encode(mixed), model.encode(mixed.astype(object)))
     with pytest.raises(TypeError, match="real numbers: .*NAType"):
         model.encode(mixed.astype("Int64").mask(mixed.a > 0))
