@@ -10,15 +10,16 @@ import ae_scratch
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "machine"},
-    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
-    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming"},
+    {"network"}, {"training"}, {"callbacks", "engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
     {"__main__"}]
 
 
 def imports_of(path):
-    """The package's own top-level modules that a file imports."""
-    depth = len(path.relative_to(PACKAGE).parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The package's own top-level modules that a file imports, but for what only the checker of types reads."""
+    depth, tree = len(path.relative_to(PACKAGE).parts), ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
 
