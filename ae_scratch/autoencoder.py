@@ -508,11 +508,11 @@ class Autoencoder:
 
     def _adopt(self, model: Fitted) -> Self:
         """Take over what ``fit`` has made, all at once."""
-        (self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_, names) = model
+        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
         self.n_features_in_ = model.network.widths[0]
         vars(self).pop("feature_names_in_", None)  # there is one after a fit to a data frame only
-        if names is not None:
-            self.feature_names_in_ = names
+        if model.feature_names is not None:
+            self.feature_names_in_ = model.feature_names
         return self
 
     def _fitted(self) -> Network:

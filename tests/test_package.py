@@ -18,7 +18,7 @@ FLOORS = [  # a module imports from its own floor and from those below
 def imports_of(path):
     """The package's own top-level modules that a file imports, but for what only the checker of types reads."""
     depth, tree = len(path.relative_to(PACKAGE).parts), ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    tree.body = [node for node in tree.body if not isinstance(node, ast.If) or ast.unparse(node.test) != "TYPE_CHECKING"]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]

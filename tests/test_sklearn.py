@@ -40,9 +40,10 @@ def failures(estimator):
             if result["status"] != "passed" and result["check_name"] != "check_array_api_input"]
 
 
-@pytest.mark.parametrize("settings", [{}, {"engine": "numpy"}, {"engine": "numpy", "dtype": "float64"}])
+@pytest.mark.parametrize("settings", [{}, {"engine": "numpy"}, {"engine": "numpy", "dtype": "float64"}, {
+    "engine": "numpy", "loss": "binary_crossentropy", "scaling": "minmax"}])
 def test_check_estimator(settings):
-    assert not failures(Autoencoder(hidden_sizes=(), code_size=2, loss="mse", epochs=2, **settings))
+    assert not failures(Autoencoder(**{"hidden_sizes": (), "code_size": 2, "loss": "mse", "epochs": 2, **settings}))
 
 
 class Careless(Autoencoder):
@@ -141,6 +142,9 @@ def test_names_must_be_those_of_fit():
         with pytest.warns(UserWarning, match="X does not have valid feature names") as caught:
             use(X)
         assert caught[0].filename == __file__
+    with pytest.raises(ValueError, match="another order"):
+        model.partial_fit(FRAME[list("bacde")])
+    assert list(model.partial_fit(FRAME).feature_names_in_) == list("abcde")
     with pytest.warns(UserWarning, match="fitted without feature names"):
         autoencoder().fit(X).encode(FRAME)
 
