@@ -199,6 +199,41 @@ class Autoencoder:
         """The layers from the code to the output, a ``Network`` of its own over the same parameters; it knows no ``scaling``."""
         return self._fitted()[self._encoder_layers:]
 
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file: settings, parameters, history, and the state of the training.
+
+        The file replaces one of that name as a whole, or not at all. It is in the safetensors layout, described in
+        docs/model-files.md. Raises NotFittedError before ``fit``; ValueError if settings were changed since, so that they no
+        longer lead to this network; TypeError for settings of classes other than the package's own; OSError if the file cannot be
+        written.
+        """
+        from . import persistence  # which imports this module
+
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], engine: str | None = None, threads: int | None = None) -> Autoencoder:
+        """Return the model that ``save`` wrote to a file: the same bits come out of it, and training goes on where it stood.
+
+        engine, threads: in place of those of the file, such as "numpy" where there is no numba. No file can run code. Raises
+        DataFormatError for a file that is damaged, changed, of a newer format, or no autoencoder's, and OSError if it cannot be
+        read.
+
+        >>> import os, tempfile
+        >>> X = np.random.default_rng(0).random((64, 6))
+        >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, engine="numpy").fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ae.save(os.path.join(folder, "model.safetensors"))
+        ...     loaded = Autoencoder.load(os.path.join(folder, "model.safetensors"))
+        >>> bool((loaded.encode(X) == ae.encode(X)).all())
+        True
+        """
+        from . import persistence
+
+        return persistence.load(path, engine, threads, cls)
+
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def get_weights(self) -> dict[str, Array]:

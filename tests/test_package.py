@@ -9,9 +9,9 @@ import ae_scratch
 
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
-    {"kernels", "errors", "files"},
+    {"kernels", "errors", "files", "safetensors"},
     {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
-    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
+    {"network", "architecture"}, {"training"}, {"engine"}, {"autoencoder", "persistence"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
     {"__main__"}]
 
 
