@@ -14,7 +14,7 @@ from .errors import NotFittedError
 from .gradcheck import Report, check_gradients
 from .kernels.philox import Stream
 from .kernels.reference import Array
-from .layers import ACTIVATIONS, Dense, Layer
+from .layers import ACTIVATIONS, Dense, Layer, Uniform
 from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
 from .noise import GaussianNoise
@@ -234,6 +234,17 @@ class Autoencoder:
 
         return persistence.load(path, engine, threads, cls)
 
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write a stand-alone predictor: a Python file of that name, with ``encode``, ``decode`` and ``reconstruct``, which needs
+        NumPy alone, and its weights to the .npz of the same name beside it.
+
+        Its results are those of ``engine="numpy"`` up to rounding. Raises NotFittedError before ``fit``, ValueError for a name that
+        does not end in .py, OSError if a file cannot be written.
+        """
+        from .export import export
+
+        export(self, path)
+
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def get_weights(self) -> dict[str, Array]:
@@ -251,7 +262,7 @@ class Autoencoder:
             self._check_settings()
             if np.ndim(weights.get("encoder.0.W", 0)) != 2:
                 raise ValueError("expected a matrix 'encoder.0.W' in the weights")
-            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
+            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=None)
         else:
             network, encoder_layers = self.network_, self._encoder_layers
         for name, array in _matching(weights, network).items():
@@ -338,9 +349,10 @@ class Autoencoder:
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
 
-    def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
-        """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
-        rng, dtype = Stream(seed), np.dtype(self.dtype)
+    def _build(self, n_features: int, seed: int | None) -> tuple[Network, int]:
+        """A network of all layers, output activation included, and how many of its layers are the encoder. The weights are fresh,
+        or zero for no seed."""
+        rng, dtype = _NoWeights() if seed is None else Stream(seed), np.dtype(self.dtype)
         hidden = list(self.hidden_sizes)
         back = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
@@ -389,6 +401,13 @@ class Autoencoder:
         return inputs.as_matrix(X, network.dtype, network.widths[0], keep_bytes=True)
 
 
+class _NoWeights:
+    """A source of zeros, which takes no time, for a network whose weights are set next."""
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array:
+        return np.broadcast_to(0.0, size)
+
+
 def _compiled() -> Any:
     """The compiled engine, which imports numba: only when asked for."""
     from . import engine
@@ -408,7 +427,7 @@ def _target(X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], divisor: float |
     return T
 
 
-def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:
+def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Uniform, dtype: np.dtype[Any]) -> list[Layer]:
     """A Dense layer from each size to the next, followed by its activation."""
     layers: list[Layer] = []
     for n_in, n_out, activation in zip(sizes, sizes[1:], activations):

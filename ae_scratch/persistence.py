@@ -82,7 +82,7 @@ def _require_settings_of(model: Autoencoder) -> None:
     """Raise ValueError or TypeError for settings that would not lead to the fitted network again."""
     model._fitted()
     model._check_settings()
-    network, _ = model._build(model.n_features_in_, 0)
+    network, _ = model._build(model.n_features_in_, seed=None)
     of_settings = [architecture.describe(network), network.dtype, repr(LOSSES[model.loss]())]
     if of_settings != [architecture.describe(model.network_), model.network_.dtype, repr(model.loss_)]:
         raise ValueError("the settings were changed after fit and no longer describe the fitted network: fit again, or set them "
@@ -114,7 +114,7 @@ def _restore(model: Autoencoder, metadata: Mapping[str, str], arrays: dict[str, 
     """Make the model the fitted one of a file; DataFormatError for anything that does not fit or is left over."""
     model._check_settings()
     sizes = _sizes(model, arrays)
-    network, encoder_layers = model._build(sizes["encoder.0.W"][0], 0)
+    network, encoder_layers = model._build(sizes["encoder.0.W"][0], seed=None)
     if network.params.shapes != sizes or architecture.describe(network) != json.loads(metadata["layers"]):
         raise DataFormatError("its settings, its layers and its arrays do not fit together")
     _fill(network.params, arrays, "")

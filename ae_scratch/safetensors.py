@@ -28,7 +28,7 @@ FORMAT, VERSION = "ae_scratch", 1
 LIMIT = 2**20  # bytes of a header: enough for some thousand arrays
 PREFIX = b'{"__metadata__":{"sha256":"'
 DIGITS = slice(len(PREFIX), len(PREFIX) + 64)  # where the hash stands in the header
-DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 KINDS = {"autoencoder": "a whole autoencoder: Autoencoder.load", "network": "an encoder or a decoder alone: Network.load"}
 
 Header = dict[str, Any]  # what its JSON holds
@@ -91,7 +91,7 @@ def format_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _little_endian(array: Array, name: str) -> Array:
-    dtype = np.asarray(array).dtype.newbyteorder("<")
+    dtype = array.dtype.newbyteorder("<")
     if dtype not in DTYPES.values():
         raise TypeError(f"expected {name} as float64, float32 or uint8, got {dtype}")
     return np.asarray(array, dtype, order="C")
@@ -173,8 +173,8 @@ def _check_entries(entries: Header, size: int) -> None:
 
 
 def _read_array(file: BufferedReader, entry: Any, digest: Any) -> Array:
-    array: Array = np.empty(entry["shape"], DTYPES[entry["dtype"]])
-    if file.readinto(array) < array.nbytes:
+    array: Array = np.empty(tuple(entry["shape"]), DTYPES[entry["dtype"]])
+    if file.readinto(array.data) < array.nbytes:
         raise DataFormatError("it shrank while it was read")
     digest.update(array.data)
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -11,8 +11,8 @@ PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "safetensors"},
     {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
-    {"network", "architecture"}, {"training"}, {"engine"}, {"autoencoder", "persistence"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
-    {"__main__"}]
+    {"network", "architecture"}, {"training"}, {"engine"}, {"autoencoder", "persistence", "export"}, {"datasets", "plots"},
+    {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 
 def imports_of(path):
