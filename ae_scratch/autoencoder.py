@@ -235,11 +235,11 @@ class Autoencoder:
         return persistence.load(path, engine, threads, cls)
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write a stand-alone predictor: a Python file of that name, with ``encode``, ``decode`` and ``reconstruct``, which needs
-        NumPy alone, and its weights to the .npz of the same name beside it.
+        """Write a stand-alone predictor: a Python file of that name, such as "predictor.py", with ``encode``, ``decode`` and
+        ``reconstruct``, which needs NumPy alone; and beside it "predictor.weights.npz".
 
-        Its results are those of ``engine="numpy"`` up to rounding. Raises NotFittedError before ``fit``, ValueError for a name that
-        does not end in .py, OSError if a file cannot be written.
+        Its results are the model's up to rounding. Raises NotFittedError before ``fit``, ValueError for a name that does not
+        end in .py, OSError if a file cannot be written.
         """
         from .export import export
 

@@ -13,7 +13,7 @@ from .files import replacing
 from .layers import ACTIVATIONS
 from .network import Network
 
-PROGRAM = '''"""An autoencoder that ae_scratch has trained, in plain NumPy. Its weights are in the .npz of the same name, beside this file.
+PROGRAM = '''"""An autoencoder that ae_scratch has trained, in plain NumPy; its weights are in the .weights.npz beside this file.
 
 X has shape (rows, {features}), codes have shape (rows, {code_size}).
 """
@@ -22,7 +22,7 @@ import pathlib
 
 import numpy as np
 
-weights = dict(np.load(pathlib.Path(__file__).with_suffix(".npz")))
+weights = dict(np.load(pathlib.Path(__file__).with_suffix(".weights.npz")))
 
 
 def sigmoid(Z):
@@ -46,7 +46,7 @@ def encode(X):
 
 
 def decode(codes):
-    return run(DECODER, np.asarray(codes, "{dtype}")) * weights["scale"].astype("{dtype}") + weights["offset"].astype("{dtype}")
+    return (run(DECODER, np.asarray(codes, "{dtype}")) * weights["scale"] + weights["offset"]).astype("{dtype}")
 
 
 def reconstruct(X):
@@ -55,15 +55,14 @@ def reconstruct(X):
 
 
 def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
-    """Write a Python file that needs NumPy alone, and its weights to the .npz of the same name beside it: see
-    ``Autoencoder.export``."""
+    """Write a Python file that needs NumPy alone, and its weights beside it: see ``Autoencoder.export``."""
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"expected a name that ends in .py, got {os.fspath(path)!r}")
-    weights = {**architecture.arrays_of(model.network_), **_scaling(model)}
+    weights = {**architecture.arrays_of(model._fitted()), **_scaling(model)}
     text = PROGRAM.format(features=model.n_features_in_, code_size=model.decoder.widths[0], dtype=model.network_.dtype,
                           encoder=_steps(model.encoder), decoder=_steps(model.decoder))
-    with replacing(path.with_suffix(".npz")) as part, open(part, "xb") as file:
+    with replacing(path.with_suffix(".weights.npz")) as part, open(part, "xb") as file:
         np.savez(file, **weights)  # type: ignore[arg-type]
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     A symbolic link stays one: the file it points to is replaced. Raises OSError for a folder or a device, and for a folder
     that does not exist.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(os.fsdecode(path)))
     _require_replaceable(path)
     part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
     try:

@@ -47,6 +47,9 @@ KINDS = {
 }
 
 
+NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}  # {"kind": "float", "value": ...}: JSON has no other way
+
+
 def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     """Write a fitted model to a file: see ``Autoencoder.save``."""
     _require_settings_of(model)
@@ -93,10 +96,9 @@ def _optimizer_state(optimizer: Any, network: Network) -> tuple[dict[str, Any], 
     """Settings and numbers of an optimizer, and its arrays by the names of the parameters: "optimizer.m.encoder.0.W", ..."""
     kind = KINDS[type(optimizer).__name__]
     numbers = {name: getattr(optimizer, name) for name in kind.numbers}
-    vectors = {name: getattr(optimizer, name) for name in kind.arrays if getattr(optimizer, name) is not None}
-    arrays = {f"optimizer.{name}.{parameter}": array for name, vector in vectors.items()
-              for parameter, array in Arrays(network.params.shapes, network.dtype, vector).items()}
-    return {"settings": optimizer, "numbers": numbers, "arrays": bool(vectors)}, arrays
+    arrays = {f"optimizer.{name}.{parameter}": array for name in kind.arrays if getattr(optimizer, name) is not None
+              for parameter, array in Arrays(network.params.shapes, network.dtype, getattr(optimizer, name)).items()}
+    return {"settings": optimizer, "numbers": numbers}, arrays
 
 
 def _history_arrays(history: Mapping[str, Sequence[float]]) -> dict[str, Array]:
@@ -167,7 +169,7 @@ def _restored_optimizer(state: Any, network: Network, arrays: dict[str, Array]) 
     kind = KINDS[type(optimizer).__name__]
     for name in kind.numbers:
         setattr(optimizer, name, number(state["numbers"][name], name))
-    for name in kind.arrays if state["arrays"] else ():
+    for name in kind.arrays if any(name.startswith("optimizer.") for name in arrays) else ():
         moment = network.params.zeros_like()
         _fill(moment, arrays, f"optimizer.{name}.")
         setattr(optimizer, name, moment.vector)
@@ -222,4 +224,4 @@ def _from_data(data: Any) -> Any:
     values = {name: _from_data(item) for name, item in data.items() if name != "kind"}
     if "kind" not in data:
         return values
-    return float(values["value"]) if data["kind"] == "float" else KINDS[data["kind"]].create(**values)
+    return NOT_FINITE[values["value"]] if data["kind"] == "float" else KINDS[data["kind"]].create(**values)
