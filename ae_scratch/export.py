@@ -12,6 +12,7 @@ from .autoencoder import Autoencoder
 from .files import replacing
 from .layers import ACTIVATIONS
 from .network import Network
+from .scaling import Scaling
 
 PROGRAM = '''"""An autoencoder that ae_scratch has trained, in plain NumPy; its weights are in the .weights.npz beside this file.
 
@@ -69,7 +70,8 @@ def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
 
 
 def _scaling(model: Autoencoder) -> dict[str, np.ndarray]:
-    return {"scale": np.array(1.0 if model._divisor is None else model._divisor), "offset": np.array(0.0)}
+    scaling = model.scaling_ or Scaling(1.0)
+    return {"scale": np.array(scaling.scale), "offset": np.array(0.0 if scaling.offset is None else scaling.offset)}
 
 
 def _steps(network: Network) -> list[tuple[str, str]]:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import __version__, architecture, safetensors
-from .autoencoder import Autoencoder
+from .autoencoder import Autoencoder, Fitted
+from .callbacks import EarlyStopping
 from .errors import DataFormatError
 from .inputs import number, whole
 from .kernels.memory import Arrays, Shape
@@ -25,6 +26,7 @@ from .losses import LOSSES
 from .network import Network
 from .noise import GaussianNoise
 from .optimizers import SGD, Adam
+from .scaling import Scaling
 
 
 class Kind(NamedTuple):
@@ -42,6 +44,7 @@ def _same(*names: str) -> dict[str, str]:
 
 KINDS = {
     "GaussianNoise": Kind(GaussianNoise, _same("sigma", "clip", "redraw")),
+    "EarlyStopping": Kind(EarlyStopping, _same("patience", "min_delta", "monitor", "restore_best")),
     "SGD": Kind(SGD, {"learning_rate": "lr", **_same("momentum")}, arrays=("velocity",)),
     "Adam": Kind(Adam, {"learning_rate": "lr", **_same("beta1", "beta2", "eps")}, ("beta1_t", "beta2_t"), ("m", "v")),
 }
@@ -53,10 +56,10 @@ NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}  # {"kind": "
 def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     """Write a fitted model to a file: see ``Autoencoder.save``."""
     _require_settings_of(model)
-    state, arrays = _optimizer_state(model.optimizer_, model.network_) if hasattr(model, "optimizer_") else (None, {})
+    state, moments = _optimizer_state(model.optimizer_, model.network_)
     metadata = {"written_by": f"ae_scratch {__version__}", "layers": json.dumps(architecture.describe(model.network_)),
                 "settings": _to_json(model.get_params()), "seed": str(model.seed_), "optimizer": _to_json(state)}
-    arrays = {**model.network_.params, **_scaling_state(model), **_history_arrays(model.history_), **arrays}
+    arrays = {**model.network_.params, **_scaling_state(model), **_history_arrays(model.history_), **moments}
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = np.frombuffer(json.dumps(list(model.feature_names_in_)).encode(), np.uint8)
     safetensors.write(path, "autoencoder", metadata, arrays)
@@ -106,7 +109,11 @@ def _history_arrays(history: Mapping[str, Sequence[float]]) -> dict[str, Array]:
 
 
 def _scaling_state(model: Autoencoder) -> dict[str, Array]:
-    return {} if model._divisor is None else {"scaling.scale": np.array(model._divisor)}
+    scaling = model.scaling_
+    if scaling is None:
+        return {}
+    offset = {} if scaling.offset is None else {"scaling.offset": scaling.offset}
+    return {"scaling.scale": np.array(scaling.scale, np.float64), **offset}
 
 
 # ---- what is restored ---------------------------------------------------------------------------------------------------
@@ -122,13 +129,11 @@ def _restore(model: Autoencoder, metadata: Mapping[str, str], arrays: dict[str, 
     _fill(network.params, arrays, "")
     optimizer = _restored_optimizer(_from_json(metadata["optimizer"]), network, arrays)
     history = {name.removeprefix("history."): arrays.pop(name).tolist() for name in list(arrays) if name.startswith("history.")}
-    divisor, names = _restored_scaling(arrays), _feature_names(arrays)
+    scaling, names = _restored_scaling(arrays, network.widths[0]), _feature_names(arrays)
     if arrays:
         raise DataFormatError(f"unknown arrays: {', '.join(arrays)}")
     seed = whole(json.loads(metadata["seed"]), "seed", 0, 2**32 - 1)
-    model._adopt(network, encoder_layers, LOSSES[model.loss](), history, seed, divisor)
-    if optimizer is not None:
-        setattr(model, "optimizer_", optimizer)
+    model._adopt(Fitted(network, encoder_layers, LOSSES[model.loss](), scaling, optimizer, history, seed))
     if names is not None:
         setattr(model, "feature_names_in_", names)
 
@@ -160,9 +165,7 @@ def _fill(params: Arrays, arrays: dict[str, Array], prefix: str) -> None:
         target[...] = array
 
 
-def _restored_optimizer(state: Any, network: Network, arrays: dict[str, Array]) -> SGD | Adam | None:
-    if state is None:
-        return None
+def _restored_optimizer(state: Any, network: Network, arrays: dict[str, Array]) -> SGD | Adam:
     optimizer = state["settings"]
     if not isinstance(optimizer, (SGD, Adam)):
         raise DataFormatError(f"expected the state of an optimizer, got {optimizer!r}")
@@ -176,9 +179,18 @@ def _restored_optimizer(state: Any, network: Network, arrays: dict[str, Array]) 
     return optimizer
 
 
-def _restored_scaling(arrays: dict[str, Array]) -> float | None:
-    scale = arrays.pop("scaling.scale", None)
-    return None if scale is None else float(scale)
+def _restored_scaling(arrays: dict[str, Array], n_features: int) -> Scaling | None:
+    scale, offset = arrays.pop("scaling.scale", None), arrays.pop("scaling.offset", None)
+    if scale is None:
+        return None
+    shapes = [()] if offset is None else [(n_features,), offset.shape]
+    if any(shape != scale.shape for shape in shapes) or not (np.isfinite(scale) & (scale > 0)).all():
+        raise DataFormatError(f"expected scaling.scale above 0, one number or {n_features} with as many in scaling.offset")
+    if offset is None:
+        return Scaling(float(scale))
+    if not np.isfinite(offset).all():
+        raise DataFormatError("scaling.offset contains NaN or infinity")
+    return Scaling(scale, offset)
 
 
 def _feature_names(arrays: dict[str, Array]) -> Array | None:
