@@ -60,7 +60,7 @@ def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"expected a name that ends in .py, got {os.fspath(path)!r}")
-    weights = {**architecture.arrays_of(model._fitted()), **_scaling(model)}
+    weights = {**architecture.arrays_of(model.encoder), **architecture.arrays_of(model.decoder), **_scaling(model)}
     text = PROGRAM.format(features=model.n_features_in_, code_size=model.decoder.widths[0], dtype=model.network_.dtype,
                           encoder=_steps(model.encoder), decoder=_steps(model.decoder))
     with replacing(path.with_suffix(".weights.npz")) as part, open(part, "xb") as file:

@@ -24,7 +24,7 @@ from .kernels.memory import Arrays, Shape
 from .kernels.reference import Array
 from .losses import LOSSES
 from .network import Network
-from .noise import GaussianNoise
+from .noise import GaussianNoise, MaskingNoise, SaltAndPepperNoise
 from .optimizers import SGD, Adam
 from .scaling import Scaling
 
@@ -44,6 +44,8 @@ def _same(*names: str) -> dict[str, str]:
 
 KINDS = {
     "GaussianNoise": Kind(GaussianNoise, _same("sigma", "clip", "redraw")),
+    "MaskingNoise": Kind(MaskingNoise, _same("fraction", "redraw")),
+    "SaltAndPepperNoise": Kind(SaltAndPepperNoise, _same("fraction", "low", "high", "redraw")),
     "EarlyStopping": Kind(EarlyStopping, _same("patience", "min_delta", "monitor", "restore_best")),
     "SGD": Kind(SGD, {"learning_rate": "lr", **_same("momentum")}, arrays=("velocity",)),
     "Adam": Kind(Adam, {"learning_rate": "lr", **_same("beta1", "beta2", "eps")}, ("beta1_t", "beta2_t"), ("m", "v")),
@@ -148,7 +150,9 @@ def _sizes(model: Autoencoder, arrays: Mapping[str, Array]) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     n_in = len(arrays["encoder.0.W"])
     for name, n_out in zip(names, [*model.hidden_sizes, model.code_size, *back, n_in]):
-        shapes[f"{name}.W"], shapes[f"{name}.b"] = (n_in, n_out), (n_out,)
+        if not (model.tied_weights and name.startswith("decoder")):
+            shapes[f"{name}.W"] = n_in, n_out
+        shapes[f"{name}.b"] = n_out,
         n_in = n_out
     for name, shape in shapes.items():
         if arrays[name].shape != shape:

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from ae_scratch import (SGD, Adam, Autoencoder, DataFormatError, Dense, GaussianNoise, L1Activity, Layer, Network, NotFittedError,
-                        ReLU, files, safetensors as layout)
+from ae_scratch import (SGD, Adam, Autoencoder, DataFormatError, Dense, GaussianNoise, L1Activity, Layer, MaskingNoise, Network,
+                        NotFittedError, ReLU, SaltAndPepperNoise, files, safetensors as layout)
 from ae_scratch.callbacks import EarlyStopping, ModelCheckpoint
 
 GOLDEN = pathlib.Path(__file__).parent / "golden.safetensors"
@@ -37,7 +37,9 @@ SETTINGS = [
     dict(noise=GaussianNoise(0.1, clip=(0, float("inf")), redraw="once"), optimizer=Adam(0.1 + 0.2, beta1=1 / 3)),
     dict(noise=GaussianNoise(0.3), optimizer=SGD(1 / 3, momentum=0.7), random_state=None),
     dict(scaling="minmax", validation_fraction=0.25, early_stopping=EarlyStopping(3, 0.1, "loss", restore_best=False)),
-    dict(scaling="standard", loss="mse")]
+    dict(scaling="standard", loss="mse"), dict(tied_weights=True, weight_decay=1 / 3, activation=["tanh"]),
+    dict(kl_beta=0.1, kl_rho=0.3, code_activation="sigmoid", noise=MaskingNoise(1 / 3)),
+    dict(noise=SaltAndPepperNoise(0.1, -1, 2, redraw="once"), l1_activity=0.1)]
 
 
 def fitted(**settings):
@@ -196,6 +198,18 @@ def test_encoder_and_decoder_alone(path, dtype):
     model.save(path)
     with pytest.raises(DataFormatError, match="a whole autoencoder: Autoencoder.load reads it"):
         Network.load(path)
+
+
+def test_a_tied_decoder_alone_has_weights_of_its_own(path):
+    model = fitted(tied_weights=True, weight_decay=0.1)
+    model.network_.save(path)
+    assert repr(Network.load(path)) == repr(model.network_) and list(Network.load(path).params) == list(model.network_.params)
+    assert Network.load(path).predict(U).tobytes() == model.network_.predict(U).tobytes()
+    model.decoder.save(path)
+    loaded, codes = Network.load(path), model.encode(U)
+    assert repr(loaded) == "Network([Dense(2, 3), ReLU(), Dense(3, 4), Sigmoid()])"
+    assert loaded.params["decoder.0.W"].tolist() == model.network_.params["encoder.1.W"].T.tolist()
+    assert np.allclose(loaded.predict(codes), model.decoder.predict(codes), rtol=1e-6)  # BLAS adds up transposed otherwise
 
 
 def test_networks_made_by_hand(path):
@@ -372,10 +386,11 @@ def agrees(written, given):
     return given == written
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(20000, marks=pytest.mark.slow)])
-def test_mutants_with_the_right_hash(path, count):
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("count", [400, pytest.param(10000, marks=pytest.mark.slow)])
+def test_mutants_with_the_right_hash(path, count, tied):
     noise = GaussianNoise(0.1, clip=(0, 1))
-    fitted(hidden_sizes=(), noise=noise, l1_activity=0.1, optimizer=Adam(0.1), scaling="minmax").save(path)
+    fitted(hidden_sizes=(), noise=noise, tied_weights=tied, l1_activity=0.1, optimizer=Adam(0.1), scaling="minmax").save(path)
     assert put_together(*taken_apart(path.read_bytes())) == path.read_bytes()
     assert check_mutants(path, path.read_bytes(), count, seed=count) > count / 2
 
@@ -709,7 +724,8 @@ np.savez(sys.argv[3], codes=predictor.encode(X), back=predictor.reconstruct(X), 
 
 @pytest.mark.parametrize("settings", [
     dict(scaling="bytes"), dict(scaling="minmax", code_activation="identity", activation="sigmoid"),
-    dict(loss="mse", activation="tanh", dtype="float64", l1_activity=0.1), dict(loss="mse", scaling="standard")])
+    dict(loss="mse", activation="tanh", dtype="float64", l1_activity=0.1),
+    dict(loss="mse", scaling="standard", tied_weights=True), dict(kl_beta=0.1, code_activation="sigmoid")])
 def test_the_predictor_needs_numpy_alone(tmp_path, settings):
     model, data = fitted(**settings), X if "scaling" in settings else U
     model.export(tmp_path / "predictor.py")
