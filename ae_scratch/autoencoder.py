@@ -15,7 +15,7 @@ from .errors import NotFittedError
 from .gradcheck import Report, check_gradients
 from .kernels.philox import Stream, permutation
 from .kernels.reference import Array
-from .layers import ACTIVATIONS, Dense, Layer, TiedDense
+from .layers import ACTIVATIONS, Dense, Layer, TiedDense, Uniform
 from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
 from .noise import Noise
@@ -243,6 +243,52 @@ class Autoencoder:
         """The layers from the code to the output, a ``Network`` of its own over the same parameters; it knows no ``scaling``."""
         return self._fitted()[self._encoder_layers:]
 
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file: settings, parameters, history, and the state of the training.
+
+        The file replaces one of that name as a whole, or not at all. It is in the safetensors layout, described in
+        docs/model-files.md. Raises NotFittedError before ``fit``; ValueError if settings were changed since, so that they no
+        longer lead to this network; TypeError for settings of classes other than the package's own; OSError if the file cannot be
+        written.
+        """
+        from . import persistence  # which imports this module
+
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], engine: str | None = None, threads: int | None = None) -> Autoencoder:
+        """Return the model that ``save`` wrote to a file: the same bits come out of it, and training goes on where it stood.
+
+        engine, threads: in place of those of the file, such as "numpy" where there is no numba. No file can run code. Raises
+        DataFormatError for a file that is damaged, changed, of a newer format, or no autoencoder's, and OSError if it cannot be
+        read.
+
+        >>> import os, tempfile
+        >>> X = np.random.default_rng(0).random((64, 6))
+        >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, engine="numpy").fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ae.save(os.path.join(folder, "model.safetensors"))
+        ...     loaded = Autoencoder.load(os.path.join(folder, "model.safetensors"))
+        >>> bool((loaded.encode(X) == ae.encode(X)).all())
+        True
+        """
+        from . import persistence
+
+        return persistence.load(path, engine, threads, cls)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write a stand-alone predictor: a Python file of that name, such as "predictor.py", with ``encode``, ``decode`` and
+        ``reconstruct``, which needs NumPy alone; and beside it "predictor.weights.npz".
+
+        Its results are the model's up to rounding. Raises NotFittedError before ``fit``, ValueError for a name that does not
+        end in .py, OSError if a file cannot be written.
+        """
+        from .export import export
+
+        export(self, path)
+
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def get_weights(self) -> dict[str, Array]:
@@ -262,7 +308,7 @@ class Autoencoder:
                 raise ValueError("expected a matrix 'encoder.0.W' in the weights")
             if self.scaling in ("minmax", "standard"):
                 raise ValueError(f"scaling={self.scaling!r} is learned from data: call fit(X) before set_weights")
-            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
+            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=None)
         else:
             network, encoder_layers = self.network_, self._encoder_layers
         for name, array in _matching(weights, network).items():
@@ -393,9 +439,10 @@ class Autoencoder:
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
 
-    def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
-        """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
-        rng, dtype = Stream(seed), np.dtype(self.dtype)
+    def _build(self, n_features: int, seed: int | None) -> tuple[Network, int]:
+        """A network of all layers, output activation included, and how many of its layers are the encoder. The weights are fresh,
+        or zero for no seed."""
+        rng, dtype = _NoWeights() if seed is None else Stream(seed), np.dtype(self.dtype)
         hidden, back = list(self.hidden_sizes), self._sizes_back()
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
         between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
@@ -575,6 +622,13 @@ def _has_offset(learned: Scaling | None) -> bool:
     return learned is not None and learned.offset is not None
 
 
+class _NoWeights:
+    """A source of zeros, which takes no time, for a network whose weights are set next."""
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array:
+        return np.broadcast_to(0.0, size)
+
+
 def _compiled() -> Any:
     """The compiled engine, which imports numba: only when asked for."""
     from . import engine
@@ -592,7 +646,7 @@ def _second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> 
     return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned)))
 
 
-def _dense(sizes: list[int], rng: Stream, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:
+def _dense(sizes: list[int], rng: Uniform, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:
     """A Dense layer from each size to the next."""
     return [Dense(n_in, n_out, rng, dtype, weight_decay) for n_in, n_out in zip(sizes, sizes[1:])]
 
