@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BINS = 100
 CODE_QUANTILE = 0.995
+NAME_ROOM = 0.06  # of the width of a picture
 
 
 def code_densities(codes: Mapping[str, Any], title: str = "", ax: Axes | None = None) -> tuple[Figure, Axes]:
@@ -53,10 +54,10 @@ def latent_scatter(codes: Any, labels: Any = None, method: str | None = None, ti
                    seed: int = 0, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Return a figure with the first ``count`` codes as points in a plane, and its axes; drawn into ``ax`` if one is given.
 
-    codes: (n, units). labels: classes (n,), told apart by colour and marker; each is named at the median of its points.
-    method: None for a 2-D code as it is and "pca" for others; "pca": the first two principal components of the code; "tsne":
-    t-SNE (van der Maaten & Hinton 2008) by scikit-learn, which keeps neighbours together and says nothing of distances between
-    groups; ``seed`` is its random state.
+    codes: (n, units). labels: classes (n,), told apart by colour and marker, and named at the median of their points where
+    there is room. method: None for a 2-D code as it is and "pca" for others; "pca": the first two principal components of the
+    code; "tsne": t-SNE (van der Maaten & Hinton 2008) by scikit-learn, which keeps neighbours together and says nothing of
+    distances between groups; ``seed`` is its random state.
 
     Raises ValueError for fewer than 2 units or 3 rows, NaN or infinity, labels of another number or an unknown method;
     ImportError for "tsne" without scikit-learn.
@@ -75,11 +76,12 @@ def latent_scatter(codes: Any, labels: Any = None, method: str | None = None, ti
     figure, ax = plot_axes(ax, title, xlabel, ylabel, size=SQUARE)
     classes = np.zeros(len(points)) if labels is None else np.asarray(labels)[:len(points)]
     for i, name in enumerate(np.unique(classes)):
-        colour, (x, y) = CLASSES[i % len(CLASSES)], points[classes == name].T
-        ax.scatter(x, y, s=12, alpha=0.7, linewidths=0, color=colour, marker=MARKERS[i % len(MARKERS)])
-        if labels is not None:
-            ax.text(np.median(x), np.median(y), str(name), fontsize=TITLE, weight="bold", ha="center", va="center",
-                    bbox={"facecolor": "white", "edgecolor": colour, "alpha": 0.8, "pad": 2})
+        x, y = points[classes == name].T
+        ax.scatter(x, y, s=12, alpha=0.7, linewidths=0, label=str(name), color=CLASSES[i % len(CLASSES)],
+                   marker=MARKERS[i % len(MARKERS)])
+    if labels is not None:
+        _name_classes(ax, points, classes)
+        ax.legend(fontsize=TEXT, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, handletextpad=0.1)
     return figure, ax
 
 
@@ -97,14 +99,25 @@ def unit_activity(statistics: CodeStatistics, title: str = "", ax: Axes | None =
     shares, dead = 100 * statistics.active, statistics.dead
     figure, ax = plot_axes(ax, title, "code unit", "active in % of the rows")
     ax.bar(np.arange(len(shares)), shares, 0.8, label=f"active: {shares.mean():.1f} % of all codes", **area(0))
-    ax.plot(dead, np.full(len(dead), 3.0), linestyle="none", marker="X", markersize=8, color=COLOURS[1], clip_on=False,
-            label=f"dead: {len(dead)} of {len(shares)} units")
+    ax.plot(dead, np.full(len(dead), 3.0), linestyle="none", marker="X", markersize=min(8, 300 / len(shares)), color=COLOURS[1],
+            clip_on=False, label=f"dead: {len(dead)} of {len(shares)} units")
     ax.set_ylim(0, 122)  # room for the legend above
     ax.set_yticks(range(0, 101, 20))
     ax.locator_params("x", integer=True)
     ax.grid(False, axis="x")
     ax.legend(fontsize=TEXT, loc="upper center", ncols=2)
     return figure, ax
+
+
+def _name_classes(ax: Axes, points: Array, classes: Array) -> None:
+    """Write the name of each class at the median of its points, unless that of another class stands there already."""
+    taken: list[Array] = []
+    for i, name in enumerate(np.unique(classes)):
+        place = np.median(points[classes == name], axis=0)
+        if all(np.abs((place - other) / np.ptp(points, axis=0)).max() > NAME_ROOM for other in taken):
+            ax.text(place[0], place[1], str(name), fontsize=TITLE, weight="bold", ha="center", va="center",
+                    bbox={"facecolor": "white", "edgecolor": CLASSES[i % len(CLASSES)], "alpha": 0.8, "pad": 2})
+            taken.append(place)
 
 
 def _plane(codes: Array, method: str, seed: int) -> tuple[Array, str, str]:

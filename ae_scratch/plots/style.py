@@ -24,7 +24,7 @@ HATCHES = ("", "////", "....", "xxxx")
 
 TITLE, TEXT = 13, 11  # points
 PLOT, SQUARE = (6.4, 4.4), (6.4, 6.0)  # inches
-CELL = 0.8  # inches, an image with the gap around it
+CELL, FEW = 0.8, 2.4  # inches, an image with the gap around it; all of them, where they are few
 PER_ROW = 10
 
 
@@ -81,13 +81,15 @@ def image_grid(rows: int, columns: int, title: str, left: float = 0.0, below: fl
     bare: dict[str, Any] = {"xticks": [], "yticks": []}
     if ax is not None:
         ax.set_axis_off()
+        ax.set_box_aspect(rows / columns)
         ax.set_title(wrapped(title, ax.bbox.width / _figure_of(ax).dpi), fontsize=TITLE)
         places = [[ax.inset_axes((c / columns, 1 - (r + 1) / rows, 0.92 / columns, 0.92 / rows), **bare) for c in range(columns)]
                   for r in range(rows)]
         return _figure_of(ax), np.array(places)
-    width = max(CELL * columns + left, 4.0)
+    cell = max(CELL, FEW / max(rows, columns))
+    width = max(cell * columns + left, 4.0)
     title = wrapped(title, width)
-    figure = new_figure(width, CELL * rows + below + 0.3 * (1 + title.count("\n")), "compressed")
+    figure = new_figure(width, cell * rows + below + 0.3 * (1 + title.count("\n")), "compressed")
     axes: Array = figure.subplots(rows, columns, squeeze=False, subplot_kw=bare)
     figure.suptitle(title, fontsize=TITLE)
     return figure, axes
