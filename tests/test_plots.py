@@ -41,7 +41,8 @@ DRAWINGS = {
     "latent_scatter": lambda title="", ax=None: plots.latent_scatter(GROUPS, np.arange(90) % 3, None, title, ax=ax),
     "unit_activity": lambda title="", ax=None: plots.unit_activity(ACTIVITY, title, ax=ax),
     "loss_curves": lambda title="", ax=None: plots.loss_curves(
-        {"standard": [0.16, 0.1, 0.09], "sparse": [0.18, 0.13, 0.12]}, {"standard": [0.15, None, 0.08]}, title, floor=0.05, ax=ax),
+        {"standard": [0.16, 0.1, 0.09], "sparse": [0.18, 0.13, 0.12]}, {"standard": [0.15, None, 0.08]}, title, floor=0.05,
+        ax=ax),
     "code_densities": lambda title="", ax=None: plots.code_densities({"standard": CODES, "sparse": CODES / 9}, title, ax=ax),
     "curves_by_size": lambda title="", ax=None: plots.curves_by_size(
         [2, 4, 8, 784], {"autoencoder": [4, 3, 2, 1], "PCA": [5, 4, 3, 0]}, title, ax=ax),
