@@ -10,9 +10,9 @@ import ae_scratch
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "safetensors", "machine"},
-    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming"},
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca"},
     {"network", "architecture"}, {"training"}, {"engine"}, {"autoencoder", "callbacks", "persistence", "export"},
-    {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
+    {"datasets", "diagnostics"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 
 def imports_of(path):
