@@ -307,7 +307,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_bad_data_are_refused_as_by_partial_fit():
     ae = autoencoder("shallow").fit(data())
-    with pytest.raises(ValueError, match="expected X with 6 features, got 2"):
+    with pytest.raises(ValueError, match="X has 2 features, but Autoencoder is expecting 6"):
         ae.trace(np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         ae.trace(data() * 2)
