@@ -4,6 +4,9 @@ import copy
 import functools
 import inspect
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -304,7 +307,96 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_bad_data_are_refused_as_by_partial_fit():
     ae = autoencoder("shallow").fit(data())
-    with pytest.raises(ValueError, match="expected X with 6 features, got 2"):
+    with pytest.raises(ValueError, match="X has 2 features, but Autoencoder is expecting 6"):
         ae.trace(np.ones((3, 2)))
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         ae.trace(data() * 2)
+
+
+def test_the_page_of_the_documents_names_every_key():
+    page = (Path(__file__).parents[1] / "docs" / "trace.md").read_text(encoding="utf-8")
+    trace = autoencoder("shallow").trace(data()).to_dict()
+    for key in [*trace, *trace["entries"][0], *next(e["product"] for e in trace["entries"] if e["product"])]:
+        assert f"`{key}`" in page
+    exec(re.search("```python\n(.*?)```", page, re.S)[1].replace('trace.to_html("step.html")', "trace.to_html()"), {"print": str})
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_complete_in_itself_and_replaces_its_file_whole(tmp_path):
+    ae = autoencoder("all penalties", dtype="float32")
+    page = ae.trace(data()).to_html(tmp_path / "step.html")
+    assert (tmp_path / "step.html").read_text(encoding="utf-8") == page and [p.name for p in tmp_path.iterdir()] == ["step.html"]
+    assert not any(word in page for word in ("http:", "https:", "src=", "@import", "<link"))
+    with pytest.raises(FileNotFoundError):
+        ae.trace(data()).to_html(tmp_path / "missing" / "step.html")
+
+
+def test_no_text_of_a_model_can_end_the_script():
+    class Odd(GaussianNoise):
+        def __repr__(self):
+            return "</script><b>"
+    page = Autoencoder((), 1, engine="numpy", noise=Odd(0.1)).trace(data()).to_html()
+    assert page.count("</script>") == 1
+
+
+LOOK = """<script>
+let most = 0, dots = 0, texts = [];
+for (const entry of STEP.entries.filter(entry => entry.product))
+  for (let i = 0; i < entry.rows; i++) for (let j = 0; j < entry.columns; j++) {
+    let sum = 0;
+    for (const [k, left, right] of terms(entry.product, i, j)) sum += at(...left) * (right ? at(...right) : 1);
+    if (entry.product.add) sum += entry.product.scale * at(entries.get(entry.product.add), i, j);
+    most = Math.max(most, Math.abs(sum - at(entry, i, j)));
+    dots++;
+  }
+const text = () => document.querySelector("main").innerText;
+const press = target => new Promise(done => { addEventListener("hashchange", () => setTimeout(done), {once: true}); target(); });
+(async () => {
+  for (const name of order) {
+    location.hash = encodeURIComponent(name);
+    render();
+    if (!text().includes("How this number")) throw name;
+  }
+  location.hash = "z1/0/0"; render();
+  const canvas = document.querySelector("canvas"), box = canvas.getBoundingClientRect();
+  await press(() => canvas.dispatchEvent(new MouseEvent("click", {clientX: box.x + 2.5 * 58, clientY: box.y + 1.5 * 26})));
+  texts.push(document.getElementById("value").innerText);
+  await press(() => canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"})));
+  texts.push(document.getElementById("value").innerText, document.querySelectorAll("#terms tbody tr").length);
+  await press(() => document.querySelector("#terms tbody .link").click());
+  texts.push(document.getElementById("value").innerText);
+  document.body.innerHTML = "<pre id=result>" + JSON.stringify({most, dots, texts}) + "</pre>";
+})();
+</script>"""
+
+
+def browse(page, folder):
+    """What the script above finds on a page, in a real browser."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("the page was not looked at: no chromium or google-chrome is installed")
+    (folder / "step.html").write_text(page.replace("</body>", LOOK + "</body>"), encoding="utf-8")
+    dom = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+                          "--virtual-time-budget=10000", "--dump-dom", (folder / "step.html").as_uri()],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=120, text=True).stdout
+    return json.loads(re.search('<pre id="result">(.*?)</pre>', dom)[1])
+
+
+def test_a_click_shows_the_dot_product_term_by_term(tmp_path):
+    trace = autoencoder("tied").trace(data())
+    found = browse(trace.to_html(), tmp_path)
+    products = [entry for entry in trace.entries if entry.product]
+    assert found["dots"] == sum(entry.value.size for entry in products) and found["most"] < 1e-13
+    z1, x = trace["z1"].value, trace["x"].value
+    clicked, moved, rows, linked = found["texts"]
+    assert clicked.startswith("z1[1, 2] = ") and float(clicked.split("= ")[1]) == pytest.approx(z1[1, 2], rel=1e-4)
+    assert moved.startswith("z1[1, 3] = ") and float(moved.split("= ")[1]) == pytest.approx(z1[1, 3], rel=1e-4) and rows == 6
+    assert linked.startswith("x[1, 0] = ") and float(linked.split("= ")[1]) == pytest.approx(x[1, 0], rel=1e-4)
+
+
+def test_the_browser_sees_a_wrong_number(tmp_path):
+    trace = autoencoder("tied").trace(data())
+    trace["dz1"].value[2, 1] += 1e-3
+    assert browse(trace.to_html(), tmp_path)["most"] > 1e-4

@@ -22,7 +22,7 @@ from .result import Entry, Product, Trace
 from .source import definition_of, formula_of, operation_of, source_of
 
 if TYPE_CHECKING:
-    from ..autoencoder import Autoencoder
+    from ..autoencoder import Fitted
 
 PENALTIES = {L1Activity: "l1", KLActivity: "kl"}
 
@@ -49,9 +49,8 @@ class Step(NamedTuple):
         return name
 
 
-def trace(autoencoder: Autoencoder, X: Any, y: Any = None) -> Trace:
-    """Return the step that ``autoencoder.partial_fit(X, y)`` would take first, without taking it."""
-    job, model = autoencoder._job(X, y)
+def trace(job: Job, model: Fitted, name: str) -> Trace:
+    """Return the first step of the next epoch of a job, without taking it; name: what to call the model."""
     epoch, layers = len(model.history.get("objective", ())), job.network.layers
     rows = batches_of(job, epoch)[0]
     step = Step(job, epoch, _names(layers, model.encoder_layers, job.loss), _prefixes(job.network), [])
@@ -60,7 +59,7 @@ def trace(autoencoder: Autoencoder, X: Any, y: Any = None) -> Trace:
     A, D = _forward(step, X, T, target, model.network.layers[-1])
     dA, grads = _backward(step, A, D)
     _update(step, grads)
-    return Trace(repr(autoencoder), repr(job.loss), repr(job.optimizer), epoch, np.atleast_1d(rows).tolist(), step.entries)
+    return Trace(name, repr(job.loss), repr(job.optimizer), epoch, np.atleast_1d(rows).tolist(), step.entries)
 
 
 def _names(layers: tuple[Layer, ...], encoder_layers: int, loss: Loss) -> list[str]:
