@@ -50,7 +50,7 @@ def make_sensors(n: int = 2000, seed: int = 0, faults: bool = False) -> np.ndarr
 
     >>> X = make_sensors(1000, seed=0)
     >>> X.shape, X[0].tolist()
-    ((1000, 8), [])
+    ((1000, 8), [19.9, 1296.0, 42.8, 1.25, 3.741, 13.61, 41.7, 1.69])
     """
     n, seed = whole(n, "n", 0, 2**32 - 1), whole(seed, "seed", 0, 2**32 - 1)
     noise = philox.normal(seed, philox.DATA, EPOCH, np.arange(n), 3 + len(COLUMNS)).astype(np.float64)

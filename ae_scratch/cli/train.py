@@ -1,0 +1,89 @@
+"""``ae-scratch train``: a model from a file of data, in a file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .options import add_data, add_messages, add_output, command, put_json, read, require_free, say, size
+from .settings import COMPUTING, MODEL, TRAINING, add_settings, given
+
+if TYPE_CHECKING:
+    from ..autoencoder import Autoencoder
+    from ..datasets import Table
+
+EXAMPLES = """  ae-scratch train readings.csv --scaling standard --loss mse --hidden-sizes 16 --code-size 3 -o pump.safetensors
+  ae-scratch train digits.npy --scaling bytes --epochs 20 --seed 0 -o digits.safetensors
+  ae-scratch train digits.npy --scaling bytes --noise gaussian:0.4,clip=0:1 -o denoiser.safetensors
+  ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping 10 -o m.safetensors
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(commands, "train", run, "DATA -o FILE [options]", "train a model and store it",
+                     "Train an autoencoder on the rows of DATA and store it in FILE.", EXAMPLES)
+    add_data(parser, "what to learn, a row per example")
+    add_output(parser, "where the model goes, such as model.safetensors", required=True)
+    parser.add_argument("--target", metavar="DATA", help="what to produce from DATA, if not DATA itself (denoising): the same shape")
+    parser.add_argument("--validation", metavar="DATA", help="other rows, to measure val_loss on after every epoch")
+    parser.add_argument("--csv-log", type=Path, metavar="FILE", help="write the figures of every epoch to FILE, as they come")
+    parser.add_argument("-v", "--verbose", action="store_true", help="one line per epoch, also on a terminal")
+    add_messages(parser, json="print a summary as JSON")
+    add_settings(parser, "model", MODEL)
+    add_settings(parser, "training", TRAINING)
+    add_settings(parser, "computing", COMPUTING)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, train, store; print what came out of it."""
+    from ..autoencoder import Autoencoder
+
+    require_free(options.output, options.force)
+    require_free(options.csv_log, options.force)
+    model = Autoencoder(**given(options), verbose=0 if options.quiet else 1 + options.verbose)
+    table = read(options)
+    if not options.quiet:
+        say(f"{options.data}: {size(table.X)}")
+    started = time.perf_counter()
+    _fit(model, table, options)
+    model.save(options.output)
+    summary = _summary(model, table, options, time.perf_counter() - started)
+    if options.json:
+        put_json(summary)
+    elif not options.quiet:
+        print(_sentences(summary))
+    return 0
+
+
+def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
+    """Train on the table; what the user did not ask for is not handed on."""
+    more: dict[str, Any] = {}
+    if options.validation:
+        more["validation_data"] = read(options, options.validation, table.names).X
+    if options.csv_log:
+        from ..callbacks import CSVLogger
+
+        more["callbacks"] = [CSVLogger(options.csv_log)]
+    target = None if options.target is None else read(options, options.target, table.names).X
+    model.fit(table.X, target, **more)
+    if table.names is not None:
+        model.feature_names_in_ = np.array(table.names, object)
+
+
+def _summary(model: Autoencoder, table: Table, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
+    history = model.history_
+    return {"file": str(options.output), "rows": len(table.X), "columns": table.X.shape[1], "names": table.names,
+            "sizes": [model.network_.widths[0], *model.network_.widths[1:]], "parameters": model.network_.params.flat.size,
+            "loss": model.loss, "epochs": len(history["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
+            "last": {name: values[-1] for name, values in history.items() if values}}
+
+
+def _sentences(summary: dict[str, Any]) -> str:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in summary["last"].items())
+    return (f"{summary['file']}: {summary['epochs']} epochs in {summary['seconds']:.1f} s, seed {summary['seed']}\n"
+            f"{figures} ({summary['loss']}, in scaled units)")
