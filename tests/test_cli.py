@@ -131,7 +131,7 @@ def test_help_and_version_load_no_numba_and_no_matplotlib(arguments):
 
 
 def test_names_on_the_command_line_are_the_experiments():
-    assert cli.NAMES == tuple(experiments.EXPERIMENTS)
+    assert cli.reproduce.NAMES == tuple(experiments.EXPERIMENTS)
 
 
 def test_python_m_is_the_same_command():

@@ -26,7 +26,8 @@ def rows(path, **how):
 
 
 @pytest.mark.parametrize("content, names", [
-    ("a,b\n1,2\n3,4\n", ["a", "b"]), ("1,2\n3,4\n", None), ("a,b\r\n1,2\r\n3,4", ["a", "b"]), ("\ufeffa,b\n1,2\n3,4\n", ["a", "b"]),
+    ("a,b\n1,2\n3,4\n", ["a", "b"]), ("1,2\n3,4\n", None),
+    ("a,b\r\n1,2\r\n3,4", ["a", "b"]), ("\ufeffa,b\n1,2\n3,4\n", ["a", "b"]),
     (" a ,b\n 1, 2 \n3,4e0\n", ["a", "b"]), ('"a","b"\n"1","2"\n3,4\n\n\n', ["a", "b"]), (",b\n1,2\n3,4\n", ["", "b"])])
 def test_a_header_is_told_from_data(tmp_path, content, names):
     assert rows(file(tmp_path, content)) == ([[1.0, 2.0], [3.0, 4.0]], names, [])

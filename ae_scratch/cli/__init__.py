@@ -45,7 +45,7 @@ def parser() -> Parser:
     """Return the parser of the command line; each command stores the function that runs it."""
     top = Parser("ae-scratch", usage="ae-scratch COMMAND ...", description=f"Autoencoders from scratch.\n\n{OVERVIEW}")
     top.add_argument("--version", action="version", version=f"ae-scratch {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", prog="ae-scratch", required=True)
     for command in train, use, score, info, plot, data, gradcheck, reproduce, bench:
         command.add(commands)
     return top

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the benchmarks and return their exit code; FileNotFoundError outside the source repository."""
+    import subprocess  # slow to import, and no help needs it
+
     for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
         if (folder / "benchmarks" / "__main__.py").exists():
             path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))

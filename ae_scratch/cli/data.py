@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..datasets.tables import FORMATS, Table, write_table
-from .options import Parser, add_messages, add_output, add_reading, command, put, put_json, read, require_table, say, seed, size, whole
+from .options import (Parser, add_messages, add_output, add_reading, command, put, put_json, read, require_table, say,
+                      seed_number, size, whole)
 
 EXAMPLES = """  ae-scratch data                                  list the data sets
   ae-scratch data digits -n 1000 -o digits.npy     make one
@@ -27,26 +28,24 @@ def add(commands: Any) -> None:
     """Add the command, and one below it for each data set, to the parser."""
     parser = command(commands, "data", list_sets, "[NAME -o FILE | info FILE] [options]", "make data, look into files of data",
                      "List, make and look at data.", EXAMPLES)
-    kinds = parser.add_subparsers(title="data sets, and info", metavar="NAME")
+    kinds = parser.add_subparsers(title="data sets, and info", metavar="NAME", prog="ae-scratch data")
     for name, (what, rows) in SETS.items():
         _add_set(kinds, name, what, rows)
     info = command(kinds, "info", describe, "FILE [options]", "shape, range and hints", "Tell what is in a file of data.",
                    "  ae-scratch data info readings.csv --drop time\n  ae-scratch data info digits.npz:X --json\n")
-    info.usage = "ae-scratch data info FILE [options]"
     info.add_argument("data", metavar="FILE", help=FORMATS)
     add_reading(info)
     add_messages(info, json="print JSON")
 
 
 def _add_set(kinds: Any, name: str, what: str, rows: int) -> None:
-    parser: Parser = command(kinds, name, make, f"{name} -o FILE [options]", what, f"{what[0].upper()}{what[1:]}.",
+    parser: Parser = command(kinds, name, make, "[-o FILE] [options]", what, f"{what[0].upper()}{what[1:]}.",
                              f"  ae-scratch data {name} -n 1000 -o {name}.{'csv' if name == 'sensors' else 'npy'}\n")
-    parser.usage = f"ae-scratch data {name} [-o FILE] [options]"
     parser.add_argument("-n", type=_rows, default=rows, metavar="N", help=f"rows (default: {rows:,})")
     if name == "mnist":
         parser.add_argument("--download", action="store_true", help="fetch MNIST into the cache if it is not found")
     else:
-        parser.add_argument("--seed", type=seed, default=0, metavar="S", help="default: 0")
+        parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="default: 0")
     if name == "sensors":
         parser.add_argument("--faults", action="store_true", help="plant six faults, in rows 31, 84, 127, 190, 243 and 276")
     add_output(parser, "a .csv, .npy or .npz file (default: CSV on standard output); .npz holds labels too, as y")
@@ -96,7 +95,8 @@ def describe(options: argparse.Namespace) -> int:
     if options.json:
         put_json(about)
         return 0
-    print(f"{options.data}: {size(table.X)} of {table.X.dtype}, from {about['min']:g} to {about['max']:g}, mean {about['mean']:.6g}")
+    print(f"{options.data}: {size(table.X)} of {table.X.dtype}, "
+          f"from {about['min']:g} to {about['max']:g}, mean {about['mean']:.6g}")
     if table.names is not None:
         width = max(map(len, table.names))
         print(f"\n{'':{width}}  {'min':>10}  {'mean':>10}  {'max':>10}  {'deviation':>10}")

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from .options import at_least_one, command, seed
+from .options import at_least_one, command, seed_number
 from .settings import MODEL, add_settings, given
 
 EXAMPLES = """  ae-scratch gradcheck
@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
                      "Compare backprop with central differences, in float64, on generated digits; by default for the article's\n"
                      "deep model with its L1 penalty (1e-5, added up over a batch). Exit code 3: a gradient is wrong.", EXAMPLES)
     parser.add_argument("--entries", type=at_least_one, default=50, metavar="N", help="entries of each parameter (default: 50)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of weights, data and the choice of entries (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of weights, data and entries (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_settings(parser, "model", [name for name in MODEL if name not in LEFT_OUT])
 

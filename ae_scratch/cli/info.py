@@ -58,8 +58,9 @@ def _about(model: Autoencoder, path: str) -> dict[str, Any]:
 
 
 def _text(model: Autoencoder, about: dict[str, Any]) -> str:
-    lines = [f"{about['file']}: {about['bytes']:,} bytes, written by {about['written_by']}", f"{model!r}, seed {about['seed']}", "",
-             model.summary(), "", f"{about['parameters']:,} parameters of {about['dtype']}, SHA-256 {about['sha256']}", ""]
+    lines = [f"{about['file']}: {about['bytes']:,} bytes, written by {about['written_by']}",
+             f"{model!r}, seed {about['seed']}", "", model.summary(), "",
+             f"{about['parameters']:,} parameters of {about['dtype']}, SHA-256 {about['sha256']}", ""]
     return "\n".join([*lines, *_features(model, about), *_history(model, about["epochs"])])
 
 
@@ -70,8 +71,9 @@ def _features(model: Autoencoder, about: dict[str, Any]) -> list[str]:
     if scaling is None or scaling["offset"] is None or names is None:
         return [f"{about['features']:,} features{', ' + ', '.join(names) if names else ''}; {how}", ""]
     width = max(map(len, names))
-    table = [f"{name:<{width}}  {offset:12.6g}  {scale:12.6g}" for name, offset, scale in zip(names, scaling["offset"], scaling["scale"])]
-    return [f"{about['features']:,} features, {how}: (x - offset) / scale", f"{'':<{width}}  {'offset':>12}  {'scale':>12}", *table, ""]
+    rows = zip(names, scaling["offset"], scaling["scale"])
+    return [f"{about['features']:,} features, {how}: (x - offset) / scale", f"{'':<{width}}  {'offset':>12}  {'scale':>12}",
+            *(f"{name:<{width}}  {offset:12.6g}  {scale:12.6g}" for name, offset, scale in rows), ""]
 
 
 def _history(model: Autoencoder, epochs: int) -> list[str]:
@@ -80,5 +82,6 @@ def _history(model: Autoencoder, epochs: int) -> list[str]:
     if not epochs:
         return ["never trained here: its weights were set"]
     first = max(0, epochs - LAST)
-    rows = [f"{epoch + 1:>6}" + "".join(f"  {values[epoch]:>13.6g}" for values in figures.values()) for epoch in range(first, epochs)]
+    rows = [f"{epoch + 1:>6}" + "".join(f"  {values[epoch]:>13.6g}" for values in figures.values())
+            for epoch in range(first, epochs)]
     return [f"trained for {epochs:,} epochs, the last:", f"{'epoch':>6}" + "".join(f"  {name:>13}" for name in figures), *rows]

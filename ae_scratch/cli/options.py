@@ -20,17 +20,22 @@ if TYPE_CHECKING:
 DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " "}
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose help keeps its line breaks and whose options are never abbreviated, so that new ones break no script."""
 
     def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **kwargs})
+        super().__init__(*args, **{"formatter_class": _Help, "allow_abbrev": False, **kwargs})
 
 
 def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], arguments: str, help: str, text: str,
             examples: str) -> Parser:
     """Return the parser of one command: the first lines of its help are its usage, what it does and examples."""
-    parser: Parser = commands.add_parser(name, help=help, usage=f"ae-scratch {name} {arguments}",
+    parser: Parser = commands.add_parser(name, help=help, usage=f"%(prog)s {arguments}",
                                          description=f"{text}\n\nexamples:\n{examples}")
     parser.set_defaults(run=run)
     return parser
@@ -58,9 +63,11 @@ def add_data(parser: argparse.ArgumentParser, help: str) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add how files of data are to be read."""
     group = parser.add_argument_group("reading DATA")
-    group.add_argument("--columns", type=names, metavar="A,B,...", help="only these columns; by number from 0 if they have no names")
+    group.add_argument("--columns", type=names, metavar="A,B,...",
+                       help="only these columns; by number from 0 if they have no names")
     group.add_argument("--drop", type=names, default=[], metavar="A,B,...", help="all columns but these")
-    group.add_argument("--delimiter", type=delimiter, default=",", metavar="C", help="between the cells of CSV (default: a comma)")
+    group.add_argument("--delimiter", type=delimiter, default=",", metavar="C",
+                       help="between the cells of CSV, or tab (default: a comma)")
     group.add_argument("--header", action=argparse.BooleanOptionalAction, default=None,
                        help="whether CSV begins with names (default: if a cell of line 1 is no number)")
 
@@ -97,8 +104,7 @@ def load(options: argparse.Namespace) -> Autoencoder:
 
 
 def require_free(path: Path | None, force: bool) -> None:
-    """Raise, before any work is done, FileExistsError for a file that is not to be replaced and NotADirectoryError where none can
-    be."""
+    """Raise OSError, before any work is done, for a file that is not to be replaced or cannot be written."""
     if path is None:
         return
     if path.exists() and (path.is_dir() or not force):
@@ -158,7 +164,7 @@ def at_least_one(text: str) -> int:
     return whole(text, 1, "at least 1")
 
 
-def seed(text: str) -> int:
+def seed_number(text: str) -> int:
     """Return a whole number that can seed a model."""
     return whole(text, 0, "from 0 to 4294967295", 2**32 - 1)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import at_least_one, command, say, seed
+from .options import at_least_one, command, say, seed_number
 
 if TYPE_CHECKING:
     from ..experiments import Data, Outcome
@@ -44,7 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--epochs", type=at_least_one, metavar="N", help="train for at most N epochs")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="folder for pictures and results.json (default: reproduction, or reproduction-quick)")
-    parser.add_argument("--seed", type=seed, nargs="+", default=[0], metavar="S", help="one or more seeds (default: 0)")
+    parser.add_argument("--seed", type=seed_number, nargs="+", default=[0], metavar="S", help="one or more seeds (default: 0)")
     parser.add_argument("--engine", choices=("numpy", "numba"),
                         help="default: numba, compiled; numpy with --quick, which takes less time than compiling")
     parser.add_argument("--quick", action="store_true", help="6,000 images and at most 5 epochs: under a minute for everything")
@@ -53,6 +52,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, print tables or JSON, write pictures and results.json."""
+    import tempfile  # slow to import, and no help needs it
+
     from .. import datasets, experiments, report
 
     started = time.perf_counter()

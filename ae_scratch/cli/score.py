@@ -111,7 +111,8 @@ def _scores(model: Autoencoder, X: np.ndarray, normal: np.ndarray | None, names:
 
 def _heads(scores: Scores, names: Sequence[str], top: int | None) -> list[str]:
     worst = [f"{what}_{i + 1}" for i in range(min(top or 0, len(names))) for what in ("feature", "value", "expected")]
-    return ["row", "error", *["anomaly"][:scores.threshold is not None], *worst, *(names if scores.per_feature is not None else ())]
+    anomaly = ["anomaly"] if scores.threshold is not None else []
+    return ["row", "error", *anomaly, *worst, *(names if scores.per_feature is not None else [])]
 
 
 def _lines(scores: Scores) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ from ..layers import ACTIVATIONS
 from ..losses import LOSSES
 from ..optimizers import OPTIMIZERS
 from ..penalties import REDUCTIONS
-from .options import at_least_one, seed
+from .options import at_least_one, seed_number
 
 NOISES = {"gaussian": "GaussianNoise", "masking": "MaskingNoise", "salt-and-pepper": "SaltAndPepperNoise"}
 FLAGS = {"random_state": "--seed"}
@@ -48,7 +48,8 @@ WHOLE = {"type": at_least_one, "metavar": "N"}
 NAME = {"choices": tuple(ACTIVATIONS), "metavar": "NAME"}
 
 MODEL: dict[str, dict[str, Any]] = {
-    "hidden_sizes": {**WHOLE, "nargs": "*", "help": "units of the encoder's hidden layers, none for a shallow model (default: 128)"},
+    "hidden_sizes": {**WHOLE, "nargs": "*",
+                     "help": "units of the encoder's hidden layers, none for a shallow model (default: 128)"},
     "code_size": {**WHOLE, "help": "units of the code (default: 32)"},
     "decoder_sizes": {**WHOLE, "nargs": "*", "help": "units of the decoder's hidden layers (default: the encoder's, mirrored)"},
     "activation": {**NAME, "nargs": "+", "help": f"of the hidden layers, one for all or one each: {', '.join(ACTIVATIONS)} "
@@ -74,7 +75,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     "validation_fraction": {**NUMBER, "help": "share of the rows to validate on instead of training (default: 0)"},
     "early_stopping": {**WHOLE, "nargs": "?", "metavar": "PATIENCE", "help": "stop when so many epochs in a row bring nothing "
                        "better on the validation rows, and keep the best weights"},
-    "random_state": {"type": seed, "metavar": "S", "help": "the same seed gives the same model (default: another each time)"},
+    "random_state": {"type": seed_number, "metavar": "S",
+                     "help": "the same seed gives the same model (default: another each time)"},
 }
 COMPUTING: dict[str, dict[str, Any]] = {
     "dtype": {"choices": ("float32", "float64"), "help": "default: float32"},

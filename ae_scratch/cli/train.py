@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 EXAMPLES = """  ae-scratch train readings.csv --scaling standard --loss mse --hidden-sizes 16 --code-size 3 -o pump.safetensors
   ae-scratch train digits.npy --scaling bytes --epochs 20 --seed 0 -o digits.safetensors
   ae-scratch train digits.npy --scaling bytes --noise gaussian:0.4,clip=0:1 -o denoiser.safetensors
-  ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping 10 -o m.safetensors
+  ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping \
+      -o m.safetensors
 """
 
 
@@ -29,7 +30,8 @@ def add(commands: Any) -> None:
                      "Train an autoencoder on the rows of DATA and store it in FILE.", EXAMPLES)
     add_data(parser, "what to learn, a row per example")
     add_output(parser, "where the model goes, such as model.safetensors", required=True)
-    parser.add_argument("--target", metavar="DATA", help="what to produce from DATA, if not DATA itself (denoising): the same shape")
+    parser.add_argument("--target", metavar="DATA",
+                        help="what to produce from DATA instead of DATA itself: as many rows and columns")
     parser.add_argument("--validation", metavar="DATA", help="other rows, to measure val_loss on after every epoch")
     parser.add_argument("--csv-log", type=Path, metavar="FILE", help="write the figures of every epoch to FILE, as they come")
     parser.add_argument("-v", "--verbose", action="store_true", help="one line per epoch, also on a terminal")

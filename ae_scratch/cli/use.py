@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .options import add_data, add_messages, add_model, add_output, command, feature_names, load, put, read, read_for, require_table
+from .options import (add_data, add_messages, add_model, add_output, command, feature_names, load, put, read, read_for,
+                      require_table)
 
 ENCODE = """  ae-scratch encode digits.safetensors digits.npy -o codes.npy
   ae-scratch encode pump.safetensors readings.csv > codes.csv

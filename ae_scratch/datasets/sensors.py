@@ -82,13 +82,15 @@ def _wave(n: int) -> np.ndarray:
 def _physics(ambient: np.ndarray, speed: np.ndarray, valve: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return what each sensor would read without noise.
 
-    The pump lifts by 42 speed^2 - 0.0035 Q^2 metres, the pipe needs 8 + 0.004 Q^2 / valve^2; the flow Q (m^3/h) is where they meet.
+    The pump lifts by 42 speed^2 - 0.0035 Q^2 metres, the pipe needs 8 + 0.004 Q^2 / valve^2; the flow Q (m^3/h) is where they
+    meet.
     """
     flow = np.sqrt((42 * speed**2 - 8) / (0.0035 + 0.004 / valve**2))
     lift = 42 * speed**2 - 0.0035 * flow**2
     inlet = 1.35 - 0.00006 * flow**2
     best = flow / (62 * speed)  # 1 at the flow the impeller was made for
-    power = flow * lift * 0.002725 / (0.78 - 0.5 * (best - 1) ** 2) + 1.1 * speed * speed * speed  # kW; NumPy's own powers above 2 differ by machine
+    cube = speed * speed * speed  # NumPy's own powers differ between machines, squares excepted
+    power = flow * lift * 0.002725 / (0.78 - 0.5 * (best - 1) ** 2) + 1.1 * cube  # kW
     current = 4 + 2.1 * power
     vibration = 0.7 + 1.1 * speed**2 + 3 * (best - 1) ** 2
     bearing = ambient + 14 * speed + 0.45 * current + 2 * vibration

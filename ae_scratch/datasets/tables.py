@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import os
 import sys
-import zipfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -139,9 +138,11 @@ def _read_npz(name: str, member: str) -> np.ndarray:
 
 
 def _loaded(name: str, **how: Any) -> Any:
+    from zipfile import BadZipFile  # slow to import, and most files need none of it
+
     try:
         return np.load(name, allow_pickle=False, **how)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, BadZipFile) as error:
         raise DataFormatError(f"expected a NumPy file of numbers, found a damaged or other one ({error})") from error
 
 
@@ -228,7 +229,7 @@ def _wrong_cell(row: list[str], chosen: Sequence[int], heads: list[str] | None, 
     column = next(i for i in chosen if not _is_number(row[i]))
     cell, hint = row[column].strip(), ""
     if not cell:
-        return DataFormatError(f"line {line}, {_column(column, heads)}: the cell is empty: fill it, or remove the row or the column")
+        return DataFormatError(f"line {line}, {_column(column, heads)}: the cell is empty: fill it, or remove its row or column")
     other = [mark for mark in ";\t,|" if mark in cell and mark != delimiter]
     if len(row) == 1 and other:
         hint = f": is the delimiter {other[0]!r}?"
