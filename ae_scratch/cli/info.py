@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .options import add_messages, add_model, command, feature_names, load, put_json
+from .options import add_messages, add_model, command, load, put_json
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -31,8 +31,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is known of the model."""
-    model = load(options)
-    about = _about(model, options.model)
+    model, names = load(options)
+    about = _about(model, names, options.model)
     if options.json:
         put_json(about)
     else:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _about(model: Autoencoder, path: str) -> dict[str, Any]:
+def _about(model: Autoencoder, names: list[str] | None, path: str) -> dict[str, Any]:
     from ..safetensors import read
 
     weights = model.get_weights()
@@ -53,11 +53,12 @@ def _about(model: Autoencoder, path: str) -> dict[str, Any]:
             "parameters": sum(array.size for array in weights.values()), "sha256": digest.hexdigest(),
             "shapes": {name: array.shape for name, array in weights.items()},
             "scaling": None if scaling is None else {"scale": scaling.scale, "offset": scaling.offset},
-            "features": model.n_features_in_, "feature_names": feature_names(model),
+            "features": model.n_features_in_, "feature_names": names,
             "epochs": len(model.history_.get("loss", ())), "history": model.history_}
 
 
 def _text(model: Autoencoder, about: dict[str, Any]) -> str:
+    """The same to read."""
     lines = [f"{about['file']}: {about['bytes']:,} bytes, written by {about['written_by']}",
              f"{model!r}, seed {about['seed']}", "", model.summary(), "",
              f"{about['parameters']:,} parameters of {about['dtype']}, SHA-256 {about['sha256']}", ""]

@@ -73,34 +73,29 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add MODEL, and the engine that runs it."""
+    """Add MODEL."""
     parser.add_argument("model", metavar="MODEL", help="a file that train has written")
 
 
 def read(options: argparse.Namespace, path: str | None = None, columns: Sequence[str] | None = None) -> Table:
-    """Return the table that the options describe; a message says which columns were left out."""
+    """Return the table that the options describe, with these columns unless they name others; a message says which were left
+    out."""
     table = read_table(path or options.data, options.columns or columns, options.drop, options.delimiter, options.header)
     if table.left_out and not options.quiet:
         say(f"{path or options.data}: left out {', '.join(table.left_out)}")
     return table
 
 
-def read_for(model: Autoencoder, options: argparse.Namespace, path: str | None = None) -> Table:
-    """Return a table with the columns that the model was trained on, found by name where both have names."""
-    return read(options, path, feature_names(model))
+def load(options: argparse.Namespace) -> tuple[Autoencoder, list[str] | None]:
+    """Return the model, and the names of the columns it was trained on, or None where they had none.
 
-
-def feature_names(model: Autoencoder) -> list[str] | None:
-    """Return the names of the columns that the model was trained on, or None where they had none."""
-    known = getattr(model, "feature_names_in_", None)
-    return None if known is None else [str(name) for name in known]
-
-
-def load(options: argparse.Namespace) -> Autoencoder:
-    """Return the model, run by NumPy: it starts at once, and is as fast where there is nothing to train."""
+    It is run by NumPy, which starts at once, and takes arrays: it is ``read`` that finds its columns by their names.
+    """
     from ..autoencoder import Autoencoder
 
-    return Autoencoder.load(options.model, engine="numpy")
+    model = Autoencoder.load(options.model, engine="numpy")
+    known = vars(model).pop("feature_names_in_", None)
+    return model, None if known is None else [str(name) for name in known]
 
 
 def require_free(path: Path | None, force: bool) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 
 from ..files import replacing
-from .options import (add_data, add_messages, add_model, add_output, at_least_one, command, feature_names, load, put_json,
-                      read_for, require_free, say, share)
+from .options import (add_data, add_messages, add_model, add_output, at_least_one, command, load, put_json, read, require_free,
+                      say, share)
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -66,10 +66,10 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the rows and print them as CSV or JSON."""
     _check(options)
-    model = load(options)
-    X = read_for(model, options).X
-    normal = read_for(model, options, options.threshold_from).X if options.threshold_from else None
-    names = feature_names(model) or [str(i) for i in range(model.n_features_in_)]
+    model, names = load(options)
+    X = read(options, columns=names).X
+    normal = read(options, options.threshold_from, names).X if options.threshold_from else None
+    names = names or [str(i) for i in range(model.n_features_in_)]
     scores = _scores(model, X, normal, names, options)
     if not options.quiet and scores.threshold is not None:
         above = int((model.reconstruction_error(X) > scores.threshold).sum())

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import noise
-from ..autoencoder import ENGINES, SCALINGS
+from ..autoencoder import ENGINES
 from ..layers import ACTIVATIONS
 from ..losses import LOSSES
 from ..optimizers import OPTIMIZERS
 from ..penalties import REDUCTIONS
+from ..scaling import SCALINGS
 from .options import at_least_one, seed_number
 
 NOISES = {"gaussian": "GaussianNoise", "masking": "MaskingNoise", "salt-and-pepper": "SaltAndPepperNoise"}

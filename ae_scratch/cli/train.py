@@ -80,7 +80,7 @@ def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
 def _summary(model: Autoencoder, table: Table, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     history = model.history_
     return {"file": str(options.output), "rows": len(table.X), "columns": table.X.shape[1], "names": table.names,
-            "sizes": [model.network_.widths[0], *model.network_.widths[1:]], "parameters": model.network_.params.flat.size,
+            "sizes": [model.network_.widths[0], *model.network_.widths[1:]], "parameters": model.network_.params.vector.size,
             "loss": model.loss, "epochs": len(history["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
             "last": {name: values[-1] for name, values in history.items() if values}}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .options import (add_data, add_messages, add_model, add_output, command, feature_names, load, put, read, read_for,
-                      require_table)
+from .options import add_data, add_messages, add_model, add_output, command, load, put, read, require_table
 
 ENCODE = """  ae-scratch encode digits.safetensors digits.npy -o codes.npy
   ae-scratch encode pump.safetensors readings.csv > codes.csv
@@ -38,8 +37,8 @@ def _add(commands: Any, name: str, run: Any, help: str, text: str, examples: str
 def encode(options: argparse.Namespace) -> int:
     """Write codes, columns code_0, code_1, ..."""
     require_table(options)
-    model = load(options)
-    codes = model.encode(read_for(model, options).X)
+    model, names = load(options)
+    codes = model.encode(read(options, columns=names).X)
     put(options, codes, [f"code_{i}" for i in range(codes.shape[1])])
     return 0
 
@@ -47,14 +46,14 @@ def encode(options: argparse.Namespace) -> int:
 def decode(options: argparse.Namespace) -> int:
     """Write rows made from codes."""
     require_table(options)
-    model = load(options)
-    put(options, model.decode(read(options).X), feature_names(model))
+    model, names = load(options)
+    put(options, model.decode(read(options).X), names)
     return 0
 
 
 def reconstruct(options: argparse.Namespace) -> int:
     """Write rows as the model reconstructs them."""
     require_table(options)
-    model = load(options)
-    put(options, model.reconstruct(read_for(model, options).X), feature_names(model))
+    model, names = load(options)
+    put(options, model.reconstruct(read(options, columns=names).X), names)
     return 0
