@@ -45,7 +45,9 @@ def principal_components(X: Any, k: int, scaled: Callable[[Any], Any] = np.asarr
     """
     whole(k, "k", most=np.shape(X)[1])
     blocks = [slice(start, start + BLOCK) for start in range(0, len(X), BLOCK)]
-    mean = sum(np.sum(scaled(X[block]), axis=0, dtype=np.float64) for block in blocks) / len(X)
+    mean: Array = np.zeros(np.shape(X)[1])
+    for block in blocks:
+        mean += np.sum(scaled(X[block]), axis=0, dtype=np.float64) / len(X)
     covariance = np.zeros((len(mean), len(mean)))
     for block in blocks:
         centred = np.asarray(scaled(X[block]), np.float64) - mean

@@ -10,9 +10,9 @@ import ae_scratch
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files"},
-    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs"},
-    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "plots"}, {"experiments"}, {"report"}, {"cli"},
-    {"__main__"}]
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "pca"},
+    {"network"}, {"training"}, {"engine"}, {"autoencoder"}, {"datasets", "diagnostics"}, {"plots"}, {"experiments"}, {"report"},
+    {"cli"}, {"__main__"}]
 
 
 def imports_of(path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import inputs
+from ..kernels.reference import Array
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -63,7 +64,7 @@ def anomalous_features(ae: Autoencoder, X: Any, X_normal: Any, names: Sequence[s
     ('flow', 9.0)
     """
     inputs.whole(top, "top")
-    typical = np.mean(ae.reconstruction_error(X_normal, per_feature=True), axis=0, dtype=np.float64)
+    typical: Array = ae.reconstruction_error(X_normal, per_feature=True).mean(axis=0, dtype=np.float64)
     names = [str(i) for i in range(len(typical))] if names is None else [str(name) for name in names]
     if len(names) != len(typical):
         raise ValueError(f"expected {len(typical)} names, one for each feature, got {len(names)}")

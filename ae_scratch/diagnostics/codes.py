@@ -42,12 +42,12 @@ class CodeStatistics(NamedTuple):
         number(threshold, "threshold")
         if np.ndim(codes) != 2 or len(codes) < 2:
             raise ValueError(f"expected codes (n, units) of at least 2 rows, got shape {np.shape(codes)}")
-        magnitude, spread = np.abs(codes).max(axis=0), np.ptp(codes, axis=0)
-        mean, variance = np.mean(codes, axis=0, dtype=np.float64), np.var(codes, axis=0, dtype=np.float64)
-        dead = (magnitude <= threshold) | (spread <= CONSTANT * magnitude)
-        return cls(len(codes), threshold, float(mean.mean()), float(variance.mean() + mean.var()),
-                   float(np.mean(np.equal(codes, 0))), np.flatnonzero(dead), mean, variance,
-                   np.equal(codes, 0).mean(axis=0), np.greater(np.abs(codes), threshold).mean(axis=0))
+        codes = np.asarray(codes)
+        magnitude, zero = np.abs(codes), codes == 0
+        mean, variance = codes.mean(axis=0, dtype=np.float64), codes.var(axis=0, dtype=np.float64)
+        dead = (magnitude.max(axis=0) <= threshold) | (np.ptp(codes, axis=0) <= CONSTANT * magnitude.max(axis=0))
+        return cls(len(codes), threshold, float(mean.mean()), float(variance.mean() + mean.var()), float(zero.mean()),
+                   np.flatnonzero(dead), mean, variance, zero.mean(axis=0), (magnitude > threshold).mean(axis=0))
 
     def __str__(self) -> str:
         head = (f"{self.rows:,} rows, {len(self.mean)} units, {len(self.dead)} of them dead; {self.zero_share:.1%} of the codes "

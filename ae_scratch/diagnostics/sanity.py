@@ -42,8 +42,8 @@ class SanityReport(NamedTuple):
         return all(check.ok for check in self.checks)
 
     def __str__(self) -> str:
-        return aligned([["check", "figure", "expected", ""], *([check.name, f"{check.figure:.4g}", check.expected,
-                                                                 "ok" if check.ok else "FAILED"] for check in self.checks)])
+        rows = [[check.name, f"{check.figure:.4g}", check.expected, "ok" if check.ok else "FAILED"] for check in self.checks]
+        return aligned([["check", "figure", "expected", ""], *rows])
 
 
 def sanity_check(ae: Autoencoder, X: Any) -> SanityReport:
