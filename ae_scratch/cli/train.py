@@ -80,12 +80,17 @@ def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
 def _summary(model: Autoencoder, table: Table, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     history = model.history_
     return {"file": str(options.output), "rows": len(table.X), "columns": table.X.shape[1], "names": table.names,
-            "sizes": [model.network_.widths[0], *model.network_.widths[1:]], "parameters": model.network_.params.vector.size,
+            "sizes": [table.X.shape[1], *(array.size for name, array in model.network_.params.items() if name.endswith(".b"))],
+            "parameters": model.network_.params.vector.size,
             "loss": model.loss, "epochs": len(history["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
             "last": {name: values[-1] for name, values in history.items() if values}}
 
 
 def _sentences(summary: dict[str, Any]) -> str:
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in summary["last"].items())
-    return (f"{summary['file']}: {summary['epochs']} epochs in {summary['seconds']:.1f} s, seed {summary['seed']}\n"
-            f"{figures} ({summary['loss']}, in scaled units)")
+    """The same to read; the penalty where there is one."""
+    last = summary["last"]
+    names = [name for name in last if last["penalty"] or name in ("loss", "val_loss")]
+    figures = ", ".join(f"{name} {last[name]:.4g}" for name in names)
+    sizes = "-".join(map(str, summary["sizes"]))
+    return (f"{summary['file']}: {sizes}, {summary['parameters']:,} parameters; {summary['epochs']:,} epochs in "
+            f"{summary['seconds']:.1f} s, seed {summary['seed']}: {figures} ({summary['loss']})")

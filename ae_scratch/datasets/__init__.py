@@ -9,10 +9,10 @@ from .idx import idx_sha256, read_idx
 from .landscapes import make_landscapes
 from .mnist import Dataset, as_rows, load_mnist
 from .sensors import make_sensors
-from .tables import Table, read_table, write_table
+from .tables import Table, read_column, read_table, write_table
 
 __all__ = ["Dataset", "Table", "as_rows", "generate_digits", "load_images", "load_mnist", "make_digits", "make_landscapes",
-           "make_sensors", "read_idx", "read_table", "write_table"]
+           "make_sensors", "read_column", "read_idx", "read_table", "write_table"]
 
 
 def generate_digits(n_train: int = 60_000, n_test: int = 10_000, seed: int = 0) -> Dataset:

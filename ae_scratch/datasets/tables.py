@@ -55,10 +55,10 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     """
     name = os.fspath(path)
     try:
-        if name == "-" or name.lower().endswith(".csv"):
+        if _is_csv(name):
             with _text(name) as lines:
                 return _read_csv(lines, columns, drop, delimiter, header)
-        X = _read_array(name)
+        X = _as_rows(_read_array(name))
         chosen, names, left_out = _choose(None, X.shape[1], columns, drop)
         return Table(X if chosen == list(range(X.shape[1])) else X[:, chosen], names, left_out)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -66,6 +66,23 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     except ValueError as error:
         text = str(error)
         raise type(error)(text if text.startswith(name) else f"{_called(name)}: {text}") from error
+
+
+def read_column(path: str | os.PathLike[str]) -> np.ndarray:
+    """Return the numbers of a file that holds one per row, such as labels: (n,); formats and errors are those of ``read_table``.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "labels.npy")
+    ...     np.save(path, [7, 2, 1])
+    ...     read_column(path).tolist()
+    [7, 2, 1]
+    """
+    name = os.fspath(path)
+    column = read_table(name).X if _is_csv(name) else _read_array(name)
+    if column.size != len(column):
+        raise DataFormatError(f"{_called(name)}: expected one number per row, found an array of shape {column.shape}")
+    return np.asarray(column).reshape(-1)
 
 
 def write_table(path: str | os.PathLike[str], X: np.ndarray, names: Sequence[str] | None = None, **more: np.ndarray) -> None:
@@ -109,19 +126,27 @@ def writable(path: Path) -> str:
 # ---- arrays -------------------------------------------------------------------------------------------------------------
 
 
-def _read_array(name: str) -> np.ndarray:
-    """The array in a binary file, one row per entry of its first dimension."""
-    file, colon, member = name.partition(".npz:")
-    lower = name.lower()
-    if colon or lower.endswith(".npz"):
-        X = _read_npz(file + ".npz" if colon else name, member)
-    elif lower.endswith(".npy"):
-        X = _loaded(name, mmap_mode="r")
-    else:
-        X = _read_other(name)
+def _is_csv(name: str) -> bool:
+    return name == "-" or name.lower().endswith(".csv")
+
+
+def _as_rows(X: np.ndarray) -> np.ndarray:
+    """One row per entry of the first dimension."""
     if X.ndim < 2 or 0 in X.shape:
         raise DataFormatError(f"expected rows and columns, found an array of shape {X.shape}")
     return X if X.ndim == 2 else X.reshape(len(X), -1)
+
+
+def _read_array(name: str) -> np.ndarray:
+    """The array in a binary file."""
+    file, colon, member = name.partition(".npz:")
+    lower = name.lower()
+    if colon or lower.endswith(".npz"):
+        return _read_npz(file + ".npz" if colon else name, member)
+    if lower.endswith(".npy"):
+        X: np.ndarray = _loaded(name, mmap_mode="r")
+        return X
+    return _read_other(name)
 
 
 def _read_npz(name: str, member: str) -> np.ndarray:
