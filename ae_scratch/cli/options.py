@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets.tables import FORMATS, Table, read_table, writable, write_csv, write_table
+from ..datasets.tables import FORMATS, Rows, Table, read_table, writable, write_csv, write_table
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -116,7 +116,7 @@ def require_table(options: argparse.Namespace) -> None:
         require_free(options.output, options.force)
 
 
-def put(options: argparse.Namespace, X: np.ndarray, names: Sequence[str] | None) -> None:
+def put(options: argparse.Namespace, X: Rows, names: Sequence[str] | None) -> None:
     """Write X to the file that the options name, or as CSV to standard output."""
     if options.output is None:
         write_csv(sys.stdout, X, names)
@@ -136,7 +136,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def size(X: np.ndarray) -> str:
+def size(X: Rows) -> str:
     """Return "2,000 rows x 8 columns" for a matrix."""
     return f"{len(X):,} row{'s'[:len(X) != 1]} x {X.shape[1]:,} column{'s'[:X.shape[1] != 1]}"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from .options import add_data, add_messages, add_model, add_output, command, load, put, read, require_table
 
@@ -38,7 +41,7 @@ def encode(options: argparse.Namespace) -> int:
     """Write codes, columns code_0, code_1, ..."""
     require_table(options)
     model, names = load(options)
-    codes = model.encode(read(options, columns=names).X)
+    codes = Computed(read(options, columns=names).X, model.encode)
     put(options, codes, [f"code_{i}" for i in range(codes.shape[1])])
     return 0
 
@@ -47,7 +50,7 @@ def decode(options: argparse.Namespace) -> int:
     """Write rows made from codes."""
     require_table(options)
     model, names = load(options)
-    put(options, model.decode(read(options).X), names)
+    put(options, Computed(read(options).X, model.decode), names)
     return 0
 
 
@@ -55,5 +58,23 @@ def reconstruct(options: argparse.Namespace) -> int:
     """Write rows as the model reconstructs them."""
     require_table(options)
     model, names = load(options)
-    put(options, model.reconstruct(read(options, columns=names).X), names)
+    put(options, Computed(read(options, columns=names).X, model.reconstruct), names)
     return 0
+
+
+class Computed:
+    """Rows that are computed when they are asked for: neither they nor what they are made of need fit into memory."""
+
+    def __init__(self, X: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]):
+        self.X, self.compute = X, compute
+        first = compute(X[:1])
+        self.shape, self.dtype = (len(X), first.shape[1]), first.dtype
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return self.compute(self.X[rows])
+        except ValueError as error:
+            raise ValueError(f"{error} (counted from row {rows.start})" if rows.start else str(error)) from error

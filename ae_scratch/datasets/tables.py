@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
@@ -23,6 +23,20 @@ from .idx import read_idx
 
 FORMATS = "a .csv, .npy or .npz file, IDX (plain or .gz), or - for CSV on standard input"
 BLOCK = 4096  # rows turned into text at a time
+
+
+class Rows(Protocol):
+    """What can be written: an array, or rows that are made as they are written."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 class Table(NamedTuple):
@@ -85,10 +99,11 @@ def read_column(path: str | os.PathLike[str]) -> np.ndarray:
     return np.asarray(column).reshape(-1)
 
 
-def write_table(path: str | os.PathLike[str], X: np.ndarray, names: Sequence[str] | None = None, **more: np.ndarray) -> None:
+def write_table(path: str | os.PathLike[str], X: Rows, names: Sequence[str] | None = None, **more: np.ndarray) -> None:
     """Write X to a .csv (names as header, numbers in full), .npy or .npz file, which is replaced as a whole or not at all.
 
-    more: further named arrays, which only .npz can hold; X is called "X" there. Raises ValueError for another extension.
+    X: an array, or what has its shape, dtype, length and slices of rows, which are asked for one after the other. more: further
+    named arrays, which only .npz can hold; X is called "X" there. Raises ValueError for another extension.
     """
     path = Path(path)
     suffix = writable(path)
@@ -98,10 +113,10 @@ def write_table(path: str | os.PathLike[str], X: np.ndarray, names: Sequence[str
                 write_csv(text, X, names)
         else:
             with open(part, "wb") as file:
-                np.savez(file, X=X, **more) if suffix == ".npz" else np.save(file, X)  # type: ignore[arg-type]
+                np.savez(file, X=X[:], **more) if suffix == ".npz" else _write_npy(file, X)  # type: ignore[arg-type]
 
 
-def write_csv(stream: TextIO, X: np.ndarray, names: Sequence[str] | None = None) -> None:
+def write_csv(stream: TextIO, X: Rows, names: Sequence[str] | None = None) -> None:
     """Write X as CSV: the fewest digits that give the same number of its type again.
 
     >>> write_csv(sys.stdout, np.array([[0.1, 2]], np.float32), ["a", "b"])
@@ -113,6 +128,14 @@ def write_csv(stream: TextIO, X: np.ndarray, names: Sequence[str] | None = None)
         writer.writerow(names)
     for start in range(0, len(X), BLOCK):
         writer.writerows(np.asarray(X[start:start + BLOCK]).astype(str).tolist())
+
+
+def _write_npy(file: BinaryIO, X: Rows) -> None:
+    """Write a block at a time: X may be larger than memory."""
+    header = {"descr": np.lib.format.dtype_to_descr(X.dtype), "fortran_order": False, "shape": X.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for start in range(0, len(X), BLOCK):
+        file.write(np.ascontiguousarray(X[start:start + BLOCK]).data)
 
 
 def writable(path: Path) -> str:
