@@ -15,12 +15,12 @@ from .errors import NotFittedError
 from .gradcheck import Report, check_gradients
 from .kernels.philox import Stream, permutation
 from .kernels.reference import Array
-from .layers import ACTIVATIONS, Dense, Layer
+from .layers import ACTIVATIONS, Dense, Layer, TiedDense
 from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
-from .noise import GaussianNoise
+from .noise import Noise
 from .optimizers import OPTIMIZERS, SGD, Adam
-from .penalties import REDUCTIONS, L1Activity
+from .penalties import REDUCTIONS, KLActivity, L1Activity
 from .progress import Progress
 from .scaling import SCALINGS, Scaling
 from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
@@ -54,7 +54,11 @@ class Autoencoder:
     decoder_sizes
         Units of the decoder's hidden layers; None mirrors the encoder.
     activation, code_activation
-        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity".
+        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity". The first may be one name per hidden layer
+        of the encoder, which the decoder mirrors (unless ``decoder_sizes`` is given), or per hidden layer of both.
+    tied_weights
+        Whether the decoder's layers use the encoder's weights, transposed, and own biases only ("decoder.0.b", ...); it has to
+        mirror the encoder. See ``TiedDense``.
     output_activation
         Of the last layer; None is "sigmoid" for cross-entropy and "identity" for squared error.
     loss
@@ -62,12 +66,18 @@ class Autoencoder:
     l1_activity, activity_reduction
         Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's
         convention: ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
+    kl_beta, kl_rho
+        Strength of the penalty that pulls each code unit's mean activation over a batch towards ``kl_rho``, between 0 and 1;
+        needs code_activation="sigmoid". See ``KLActivity``.
+    weight_decay
+        Adds weight_decay / 2 times the sum of all squared weights, biases apart, to the objective. See ``Dense``.
     scaling
         What is done to inputs and targets as they are read, and undone in what ``decode`` and ``reconstruct`` return: None;
         "bytes": x / 255; "minmax": each feature of the data that ``fit`` sees to [0, 1]; "standard": each to mean 0 and standard
         deviation 1. Losses, errors and scores are in scaled units.
     noise
-        None, or a ``GaussianNoise`` that corrupts the scaled inputs while training; the targets stay clean.
+        None, or a ``GaussianNoise``, ``MaskingNoise`` or ``SaltAndPepperNoise`` that corrupts the scaled inputs while training;
+        the targets stay clean.
     optimizer, learning_rate
         "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
     batch_size, epochs
@@ -98,9 +108,10 @@ class Autoencoder:
     """
 
     def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
-                 activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
-                 loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
-                 scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
+                 activation: str | Sequence[str] = "relu", code_activation: str = "relu", output_activation: str | None = None,
+                 tied_weights: bool = False, loss: str = "binary_crossentropy", l1_activity: float = 0.0,
+                 activity_reduction: str = "mean", kl_beta: float = 0.0, kl_rho: float = 0.05, weight_decay: float = 0.0,
+                 scaling: str | None = None, noise: Noise | None = None, optimizer: str | SGD | Adam = "adam",
                  learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, validation_fraction: float = 0.0,
                  early_stopping: EarlyStopping | None = None, dtype: str = "float32", engine: str = "numba",
                  threads: int | None = None, random_state: int | None = None, verbose: int = 0):
@@ -110,9 +121,13 @@ class Autoencoder:
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.tied_weights = tied_weights
         self.loss = loss
         self.l1_activity = l1_activity
         self.activity_reduction = activity_reduction
+        self.kl_beta = kl_beta
+        self.kl_rho = kl_rho
+        self.weight_decay = weight_decay
         self.scaling = scaling
         self.noise = noise
         self.optimizer = optimizer
@@ -316,7 +331,9 @@ class Autoencoder:
             inputs.whole(self.threads, "threads")
             if self.engine == "numpy":
                 raise ValueError("threads belongs to engine='numba'; NumPy's are set by variables such as OPENBLAS_NUM_THREADS")
-        inputs.number(self.l1_activity, "l1_activity")
+        for name in ("l1_activity", "kl_beta", "weight_decay"):
+            inputs.number(getattr(self, name), name)
+        inputs.number(self.kl_rho, "kl_rho", positive=True, below=1)
         inputs.number(self.learning_rate, "learning_rate", positive=True)
         inputs.choose(self.loss, LOSSES, "loss")
         if self.scaling is not None:
@@ -324,16 +341,22 @@ class Autoencoder:
         inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
         inputs.choose(self.dtype, ("float32", "float64"), "dtype")
         inputs.choose(self.engine, ENGINES, "engine")
-        for name in ("activation", "code_activation", "output_activation"):
-            if name != "output_activation" or self.output_activation is not None:
-                inputs.choose(getattr(self, name), ACTIVATIONS, name)
+        self._hidden_activations()
+        inputs.choose(self.code_activation, ACTIVATIONS, "code_activation")
+        if self.output_activation is not None:
+            inputs.choose(self.output_activation, ACTIVATIONS, "output_activation")
         if not isinstance(self.optimizer, (SGD, Adam)):
             inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
-        if self.noise is not None and not isinstance(self.noise, GaussianNoise):
-            raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be None or a noise object such as GaussianNoise(0.4), got {self.noise!r}")
         inputs.number(self.validation_fraction, "validation_fraction", below=1)
         if self.early_stopping is not None and not isinstance(self.early_stopping, EarlyStopping):
             raise TypeError(f"early_stopping must be None or an EarlyStopping, got {self.early_stopping!r}")
+        if self.kl_beta and self.code_activation != "sigmoid":
+            raise ValueError(f"kl_beta needs code_activation='sigmoid', with outputs from 0 to 1, got {self.code_activation!r}")
+        if self.tied_weights and self._sizes_back() != list(self.hidden_sizes)[::-1]:
+            raise ValueError("tied_weights needs a decoder that mirrors the encoder: leave out decoder_sizes, got "
+                             f"{self.decoder_sizes!r}")
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
@@ -341,16 +364,38 @@ class Autoencoder:
     def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
         """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
         rng, dtype = Stream(seed), np.dtype(self.dtype)
-        hidden = list(self.hidden_sizes)
-        back = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+        hidden, back = list(self.hidden_sizes), self._sizes_back()
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
-        between, code = ACTIVATIONS[self.activation], ACTIVATIONS[self.code_activation]
-        encoder = _stack([n_features, *hidden, self.code_size], [between] * len(hidden) + [code], rng, dtype)
+        between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
+        there = _dense([n_features, *hidden, self.code_size], rng, dtype, self.weight_decay)
+        encoder = _activated(there, [*between[:len(hidden)], code])
         if self.l1_activity:
             encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
-        decoder = _stack([self.code_size, *back, n_features], [between] * len(back) + [output], rng, dtype)
+        if self.kl_beta:
+            encoder.append(KLActivity(self.kl_beta, self.kl_rho))
+        home = [TiedDense(layer) for layer in there[::-1]] if self.tied_weights else _dense(
+            [self.code_size, *back, n_features], rng, dtype, self.weight_decay)
+        decoder = _activated(home, [*between[len(hidden):], output])
         names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
         return Network(encoder + decoder, names), len(encoder)
+
+    def _sizes_back(self) -> list[int]:
+        """The units of the decoder's hidden layers."""
+        return list(self.hidden_sizes)[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+
+    def _hidden_activations(self) -> list[type[Layer]]:
+        """The activations of the hidden layers, those of the encoder first; ValueError for unknown ones or a wrong number."""
+        there, back, given = len(self.hidden_sizes), len(self._sizes_back()), self.activation
+        each = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str)
+        known = [ACTIVATIONS[inputs.choose(name, ACTIVATIONS, "activation")] for name in (given if each else [given])]
+        if not each:
+            return known * (there + back)
+        if len(known) == there and self.decoder_sizes is None:
+            return known + known[::-1]
+        if len(known) != there + back:
+            raise ValueError(f"expected activation as one name, or one for each of the {there} + {back} hidden layers of encoder "
+                             f"and decoder, got {given!r}")
+        return known
 
     def _optimizer(self) -> SGD | Adam:
         """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
@@ -495,12 +540,14 @@ def _compiled() -> Any:
     return engine
 
 
-def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:
-    """A Dense layer from each size to the next, followed by its activation."""
-    layers: list[Layer] = []
-    for n_in, n_out, activation in zip(sizes, sizes[1:], activations):
-        layers += [Dense(n_in, n_out, rng, dtype), activation()]
-    return layers
+def _dense(sizes: list[int], rng: Stream, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:
+    """A Dense layer from each size to the next."""
+    return [Dense(n_in, n_out, rng, dtype, weight_decay) for n_in, n_out in zip(sizes, sizes[1:])]
+
+
+def _activated(layers: Sequence[Layer], activations: list[type[Layer]]) -> list[Layer]:
+    """Each layer, followed by its activation."""
+    return [step for layer, activation in zip(layers, activations) for step in (layer, activation())]
 
 
 def _without_output(network: Network, loss: Loss) -> Network:

@@ -36,6 +36,17 @@ def test_architectures(hidden, code, decoder, widths):
     assert np.allclose(model.decode(model.encode(X)), model.reconstruct(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("hidden, decoder, activation, expected", [
+    ((7, 5), None, "tanh", "Tanh Tanh ReLU Tanh Tanh"),
+    ((7, 5), None, ("tanh", "sigmoid"), "Tanh Sigmoid ReLU Sigmoid Tanh"),
+    ((7, 5), None, ["tanh", "sigmoid", "identity", "relu"], "Tanh Sigmoid ReLU Identity ReLU"),
+    ((7, 5), (4,), np.array(["tanh", "sigmoid", "identity"]), "Tanh Sigmoid ReLU Identity"),
+    ((6,), (), ("tanh",), "Tanh ReLU"), ((), None, (), "ReLU"), ((), (4,), ["tanh"], "ReLU Tanh")])
+def test_an_activation_per_layer(hidden, decoder, activation, expected):
+    layers = fitted(hidden_sizes=hidden, decoder_sizes=decoder, activation=activation).network_.layers
+    assert [type(layer).__name__ for layer in layers[1::2]] == [*expected.split(), "Sigmoid"]
+
+
 @pytest.mark.parametrize("loss, output, low, high", [
     ("binary_crossentropy", None, 0, 1), ("mse", None, -9, 9), ("mse", "sigmoid", 0, 1), ("mse", "tanh", -1, 1),
     ("mse", "relu", 0, 9)])
@@ -203,6 +214,11 @@ def test_a_given_optimizer_is_copied_for_each_fit():
 @pytest.mark.parametrize("settings, error, message", [
     ({"loss": "binary_crosentropy"}, ValueError, "did you mean 'binary_crossentropy'"),
     ({"activation": "relo"}, ValueError, "activation='relo' is unknown.*did you mean 'relu'"),
+    ({"activation": "relo", "hidden_sizes": ()}, ValueError, "did you mean 'relu'"),
+    ({"activation": None}, ValueError, "activation=None is unknown"),
+    ({"activation": ["tanh", 3]}, ValueError, "activation=3 is unknown"),
+    ({"activation": ("relu",) * 3}, ValueError, r"each of the 1 \+ 1 hidden layers of encoder and decoder"),
+    ({"activation": ("relu",), "decoder_sizes": (4, 4)}, ValueError, r"each of the 1 \+ 2 hidden layers"),
     ({"output_activation": "tanh"}, ValueError, "needs output_activation='sigmoid'"),
     ({"optimizer": "adamw"}, ValueError, "did you mean 'adam'"),
     ({"scaling": "byte"}, ValueError, "did you mean 'bytes'"),

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, L1Activity, MeanSquaredError, Network,
-                        ReLU)
+from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, L1Activity, MaskingNoise,
+                        MeanSquaredError, Network, ReLU, SaltAndPepperNoise)
 from ae_scratch.kernels import philox
 from ae_scratch.training import Job, evaluate, train
 
@@ -208,9 +208,11 @@ def test_training_in_a_thread_leaves_signals_alone(python_handles_sigint):
     assert not errors and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_noise_is_redrawn_or_not():
+@pytest.mark.parametrize("noise", [lambda redraw: GaussianNoise(0.1, redraw=redraw), lambda redraw: MaskingNoise(0.3, redraw),
+                                   lambda redraw: SaltAndPepperNoise(0.3, redraw=redraw)])
+def test_noise_is_redrawn_or_not(noise):
     X = np.full((40, 9), 0.5, np.float32)
-    batch, once = GaussianNoise(0.1), GaussianNoise(0.1, redraw="once")
+    batch, once = noise("batch"), noise("once")
     assert np.array_equal(once.corrupt(X, 0, epoch=0), once.corrupt(X, 0, epoch=3))
     assert not np.array_equal(batch.corrupt(X, 0, epoch=0), batch.corrupt(X, 0, epoch=3))
     rows = np.array([7, 3])
@@ -237,8 +239,12 @@ def test_noise_has_its_sigma_and_clips():
     assert np.array_equal(clipped, np.clip(noisy, 0, 1))
 
 
-@pytest.mark.parametrize("arguments, message", [((-1,), "at least 0"), ((float("nan"),), "finite"), ((0.1, (1, 0)), "low < high"),
-                                                ((0.1, None, "always"), "'batch' or 'once'")])
-def test_nonsense_noise_is_refused(arguments, message):
+@pytest.mark.parametrize("noise, arguments, message", [
+    (GaussianNoise, (-1,), "at least 0"), (GaussianNoise, (float("nan"),), "finite"),
+    (GaussianNoise, (0.1, (1, 0)), "low < high"), (GaussianNoise, (0.1, None, "always"), "'batch' or 'once'"),
+    (MaskingNoise, (1.0,), "below 1"),
+    (MaskingNoise, (0.1, "always"), "'batch' or 'once'"), (SaltAndPepperNoise, (-0.1,), "at least 0"),
+    (SaltAndPepperNoise, (0.1, 1, 0), "low < high"), (SaltAndPepperNoise, (0.1, 0, float("inf")), "finite")])
+def test_nonsense_noise_is_refused(noise, arguments, message):
     with pytest.raises(ValueError, match=message):
-        GaussianNoise(*arguments)
+        noise(*arguments)
