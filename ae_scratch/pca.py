@@ -9,8 +9,7 @@ import numpy as np
 
 from .inputs import whole
 from .kernels.reference import Array
-
-BLOCK = 8192  # rows in float64 at a time
+from .streaming import blocks
 
 
 class PrincipalComponents(NamedTuple):
@@ -30,7 +29,7 @@ class PrincipalComponents(NamedTuple):
         return self.project(X)[:, :k] @ self.components[:k] + self.mean
 
 
-def principal_components(X: Any, k: int, scaled: Callable[[Any], Any] = np.asarray) -> PrincipalComponents:
+def principal_components(X: Array, k: int, scaled: Callable[[Any], Any] = np.asarray) -> PrincipalComponents:
     """Return the first k principal components of X (n, features), in float64; k of the features at most.
 
     They are the eigenvectors of the covariance matrix, which is gathered block by block, so X may be larger than memory; its
@@ -43,14 +42,13 @@ def principal_components(X: Any, k: int, scaled: Callable[[Any], Any] = np.asarr
     >>> np.abs(found.components).round(6).tolist(), found.shares.round(6).tolist(), found.mean.tolist()
     ([[0.6, 0.8]], [1.0], [20.5, 25.0])
     """
-    whole(k, "k", most=np.shape(X)[1])
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(X), BLOCK)]
-    mean: Array = np.zeros(np.shape(X)[1])
-    for block in blocks:
-        mean += np.sum(scaled(X[block]), axis=0, dtype=np.float64) / len(X)
+    whole(k, "k", most=X.shape[1])
+    mean: Array = np.zeros(X.shape[1])
+    for block in blocks(X):
+        mean += np.sum(scaled(block), axis=0, dtype=np.float64) / len(X)
     covariance = np.zeros((len(mean), len(mean)))
-    for block in blocks:
-        centred = np.asarray(scaled(X[block]), np.float64) - mean
+    for block in blocks(X):
+        centred = np.asarray(scaled(block), np.float64) - mean
         covariance += centred.T @ centred / len(X)
     values, vectors = np.linalg.eigh(covariance)  # rising
     values = np.maximum(values[::-1], 0)  # rounding can bring one below

@@ -10,12 +10,14 @@ import numpy as np
 from .. import inputs
 from ..kernels.reference import Array
 from ..losses import LOSSES
-from ..pca import BLOCK, principal_components
+from ..pca import principal_components
+from ..streaming import blocks
 from .tables import aligned
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
 
+DOUBLE = np.dtype(np.float64)
 CLIP = 1e-3  # a baseline's probabilities lie in [CLIP, 1 - CLIP]: a linear model may leave [0, 1], where the logarithm ends
 
 
@@ -66,10 +68,10 @@ def loss_floor(T: Any, loss: str = "binary_crossentropy") -> float:
     0.346574
     """
     inputs.choose(loss, LOSSES, "loss")
-    T = inputs.as_matrix(T, np.dtype(np.float64), name="T", keep_bytes=True)
+    T = as_data(T, name="T")
     if loss == "mse":
         return 0.0
-    inputs.require_unit_interval(T, "T", np.dtype(np.float64), None)
+    inputs.require_unit_interval(T, "T", DOUBLE, None)
     return _mean(lambda rows: _cross_entropy(rows, rows), T)
 
 
@@ -83,8 +85,7 @@ def excess_loss(ae: Autoencoder, X: Any, y: Any = None) -> ExcessLoss:
     True
     """
     loss = ae.evaluate(X, y)["loss"]
-    T = X if y is None or np.ndim(y) == 1 else y
-    T = inputs.as_matrix(T, np.dtype(ae.dtype), name="T", keep_bytes=True)
+    T = as_data(X if y is None or np.ndim(y) == 1 else y)
     floor = _mean(lambda rows: _cross_entropy(rows, rows), T, scaler(ae)) if ae.loss == "binary_crossentropy" else 0.0
     return ExcessLoss(loss, floor, loss - floor)
 
@@ -105,8 +106,8 @@ def compare_baselines(ae: Autoencoder, X: Any, X_test: Any = None) -> Comparison
     >>> compared.mean.mse > compared.pca.mse
     True
     """
-    scaled, X = scaler(ae), inputs.as_matrix(X, np.dtype(ae.dtype), ae.n_features_in_, keep_bytes=True)
-    T = X if X_test is None else inputs.as_matrix(X_test, np.dtype(ae.dtype), X.shape[1], "X_test", keep_bytes=True)
+    scaled, X = scaler(ae), as_data(X, ae.n_features_in_)
+    T = X if X_test is None else as_data(X_test, X.shape[1], "X_test")
     k = min(ae.code_size, X.shape[1])
     components = principal_components(X, k, scaled)
     entropy = ae.loss == "binary_crossentropy"
@@ -120,16 +121,20 @@ def compare_baselines(ae: Autoencoder, X: Any, X_test: Any = None) -> Comparison
                       baseline(f"PCA, {k} components", components.reconstruct), own)
 
 
+def as_data(X: Any, n_features: int | None = None, name: str = "X") -> Array:
+    """Return data as a checked matrix: bytes and floats as they are, other numbers as float64."""
+    return inputs.as_matrix(X, DOUBLE, n_features, name, inputs.kept(X, exact=True))
+
+
 def scaler(ae: Autoencoder) -> Callable[[Any], Array]:
     """Return the function that turns rows of data into a fitted model's scaled units, in float64."""
     ae.summary()  # NotFittedError before fit
-    return lambda rows: inputs.as_floats(rows, np.dtype(np.float64), ae._divisor)
+    return lambda rows: inputs.as_floats(rows, DOUBLE, ae.scaling_)
 
 
 def _mean(figure: Callable[[Array], Array], T: Array, scaled: Callable[[Any], Any] = np.asarray) -> float:
     """The mean over features and samples of a figure of each number, block by block."""
-    blocks = (np.asarray(scaled(T[start:start + BLOCK]), np.float64) for start in range(0, len(T), BLOCK))
-    return float(sum(figure(rows).sum() for rows in blocks) / T.size)
+    return float(sum(figure(np.asarray(scaled(block), DOUBLE)).sum() for block in blocks(T)) / T.size)
 
 
 def _cross_entropy(P: Array, T: Array) -> Array:

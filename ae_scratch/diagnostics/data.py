@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import inputs
 from ..kernels.reference import Array
+from ..scaling import BYTES, extremes
+from .baselines import as_data
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -18,7 +19,7 @@ FAR = 10  # interquartile ranges beyond a quartile: one in 10^40 of normally dis
 UNEVEN = 100  # ratio of two features' ranges
 ROWS_PER_UNIT = 10
 NAMED = 5  # features named in a warning
-OUTPUTS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "identity": (-np.inf, np.inf)}
+OUTPUTS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}  # what they can put out; others anything
 
 
 class DataWarning(NamedTuple):
@@ -45,25 +46,24 @@ def check_data(X: Any, ae: Autoencoder) -> list[DataWarning]:
     >>> print(*check_data(X, Autoencoder(code_size=2)), sep="\\n")
     values from 0 to 255 for loss='binary_crossentropy', which takes [0, 1]: these look like bytes: set scaling='bytes'
     """
-    X = inputs.as_matrix(X, np.dtype(np.float64), keep_bytes=True)
-    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
-    unit = ae.scaling is None and low.min() >= 0 and high.max() <= 1 or X.dtype == np.uint8
-    checks = [_range(X, ae), _constant(low, high)]
-    if not unit:  # numbers of one kind, such as pixels, are as uneven as they are for a reason
+    X = as_data(X)
+    low, high = extremes(X)
+    checks = [_range(X, low.min(), high.max(), ae), _constant(low, high)]
+    if X.dtype != np.uint8 and (low.min() < 0 or high.max() > 1):  # pixels and the like are uneven for a reason
         checks += [_uneven(low, high, ae), _outliers(X, low, high)]
     checks += [_repeated(X), _few_rows(X, ae), _overcomplete(X, ae)]
     return [warning for found in checks for warning in found]
 
 
-def _range(X: Array, ae: Autoencoder) -> Iterator[DataWarning]:
+def _range(X: Array, low: float, high: float, ae: Autoencoder) -> Iterator[DataWarning]:
     """Values that the loss does not take or the last activation cannot put out."""
     if ae.scaling not in (None, "bytes"):
         return  # scaled to what the data are
-    divisor = 1 if ae.scaling is None else 255
-    low, high = X.min() / divisor, X.max() / divisor
+    divisor = 1 if ae.scaling is None else BYTES
+    low, high = low / divisor, high / divisor
     entropy = ae.loss == "binary_crossentropy"
     output = ae.output_activation or ("sigmoid" if entropy else "identity")
-    reach = OUTPUTS[output]
+    reach = OUTPUTS.get(output, (-np.inf, np.inf))
     bytes_like = ae.scaling is None and low >= 0 and 1 < high <= 255 and (X[:SAMPLE] == np.floor(X[:SAMPLE])).all()
     if low < reach[0] or high > reach[1]:
         what = "loss='binary_crossentropy', which takes" if entropy else f"output_activation='{output}', which gives"

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import inputs
 from ..kernels.reference import Array
-from .baselines import Comparison, compare_baselines, excess_loss, scaler
+from .baselines import Comparison, as_data, compare_baselines, excess_loss, scaler
 from .tables import aligned
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ ROWS, STEPS = 8, 1000  # learned by heart
 SAMPLE = 1024  # rows whose initial loss is taken
 LEFT = 0.1  # of the excess loss of an untrained model, after learning a few rows by heart
 SLACK = 1.05  # times PCA's error: where the data are linear, it cannot be beaten
-QUIET: dict[str, Any] = dict(noise=None, engine="numpy", threads=None, verbose=0)  # too little to do for compiled code
+QUIET: dict[str, Any] = dict(noise=None, validation_fraction=0.0, early_stopping=None, verbose=0,
+                             engine="numpy", threads=None)  # too little to do for compiled code
 FREE: dict[str, Any] = dict(l1_activity=0.0)  # of penalties
 
 
@@ -71,7 +71,7 @@ def sanity_check(ae: Autoencoder, X: Any) -> SanityReport:
     >>> sanity_check(ae, X).ok
     True
     """
-    X = inputs.as_matrix(X, np.dtype(ae.dtype), keep_bytes=True)
+    X = as_data(X)
     sample = X[:: -(-len(X) // SAMPLE)]
     initial = _copy(ae, optimizer="sgd", learning_rate=1e-30, epochs=1, **QUIET).fit(sample)  # too small to move a weight
     few = X[:: -(-len(X) // ROWS)]
