@@ -73,7 +73,8 @@ def test_a_missing_option_would_be_noticed(monkeypatch):
 
 def test_every_option_reaches_the_constructor():
     line = ("train x -o y --hidden-sizes 9 8 --code-size 3 --decoder-sizes 7 --activation tanh relu sigmoid "
-            "--code-activation tanh --output-activation identity --tied-weights --loss mse --l1-activity 0.1 --activity-reduction sum --kl-beta 0.2 "
+            "--code-activation tanh --output-activation identity "
+            "--tied-weights --loss mse --l1-activity 0.1 --activity-reduction sum --kl-beta 0.2 "
             "--kl-rho 0.3 --weight-decay 0.4 --scaling minmax --noise gaussian:0.4,clip=0:1,redraw=once --optimizer sgd "
             "--learning-rate 0.5 --batch-size 11 --epochs 12 --validation-fraction 0.6 --early-stopping 13 --seed 14 "
             "--dtype float64 --engine numba --threads 15")
@@ -121,8 +122,9 @@ def test_train_does_what_fit_does(model, folder):
 def test_train_tells_what_it_does(folder, capsys):
     assert cli.main(["train", "readings.csv", *SMALL, "-o", "m.safetensors"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("m.safetensors: 8-6-2-6-8, 132 parameters; 2 epochs in ") and ", seed 0: loss " in out
-    assert err.startswith("readings.csv: 200 rows x 8 columns\nepoch 1/2  objective ") and "\r" not in err and err.count("\n") == 3
+    assert out.startswith("m.safetensors: 8-6-2-6-8, 142 parameters; 2 epochs in ") and ", seed 0: loss " in out
+    assert err.startswith("readings.csv: 200 rows x 8 columns\nepoch 1/2  objective ")
+    assert "\r" not in err and err.count("\n") == 3
 
 
 def test_train_json(folder, capsys):
@@ -130,6 +132,23 @@ def test_train_json(folder, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary["rows"] == 200 and summary["epochs"] == 2 and summary["sizes"] == [8, 6, 2, 6, 8]
     assert summary["last"]["loss"] == Autoencoder.load("m.safetensors").history_["loss"][-1]
+
+
+def test_an_interrupted_training_is_stored_as_far_as_it_came(folder, capsys, monkeypatch):
+    from ae_scratch import callbacks
+
+    def interrupt(self, training):
+        if training.epoch == 2:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(callbacks.CSVLogger, "__call__", interrupt)
+    arguments = ["train", "readings.csv", *SMALL, "--epochs", "9", "--csv-log", "log.csv", "-q", "-o", "m.safetensors"]
+    assert cli.main(arguments) == 130
+    assert capsys.readouterr().err == "m.safetensors: the model as it is after 2 epochs\ninterrupted\n"
+    model = Autoencoder.load("m.safetensors", engine="numpy")
+    assert len(model.history_["loss"]) == 2 and list(model.feature_names_in_) == list(sensors.COLUMNS)
+    expected = Autoencoder((6,), 2, scaling="standard", loss="mse", epochs=2, engine="numpy", random_state=0)
+    expected.fit(make_sensors(200))
+    assert (model.encode(make_sensors(200)) == expected.encode(make_sensors(200))).all()
 
 
 def test_target_validation_and_log(folder):
@@ -161,7 +180,7 @@ def test_nothing_is_replaced_unless_forced(model, folder, capsys):
     (["train", "bad.csv", "-o", "m"], "bad.csv: line 3, column 'b': the cell is empty: fill it, or remove its row or column"),
     (["train", "readings.csv", "-o", "m", "--engine", "numpy"], "loss='binary_crossentropy' expects X in [0, 1]"),
     (["train", "readings.csv", "-o", "m", "--drop", "speed"], "readings.csv: there is no column 'speed'"),
-    (["train", "readings.csv", "-o", "m", "--target", "bad.npy", *SMALL], "expected y of X's shape (200, 8)"),
+    (["train", "readings.csv", "-o", "m", "--target", "bad.npy", *SMALL], "bad.npy: expected 8 columns, ambient_temperature_c, "),
     (["encode", "readings.csv", "readings.csv"], "readings.csv"), (["info", "none"], "none"),
     (["score", "none", "readings.csv", "-o", "x.npy"], "expected an output file named .csv, got 'x.npy'")])
 def test_failures_in_one_line(folder, capsys, arguments, message):
@@ -279,7 +298,7 @@ def test_score_flags_rows_above_the_quantile_of_normal_rows(model, capsys):
 
 
 def test_score_json_tells_the_same(model, capsys):
-    arguments = ["score", "m.safetensors", "readings.csv", "--threshold-from", "readings.csv", "--top", "2", "--per-feature", "-q"]
+    arguments = "score m.safetensors readings.csv --threshold-from readings.csv --top 2 --per-feature -q".split()
     assert cli.main(arguments) == 0
     names, rows, _ = printed(capsys)
     assert cli.main([*arguments, "--json"]) == 0
@@ -311,13 +330,13 @@ def test_a_stranger_finds_the_faults_in_the_sensors_data(tmp_path, pytestconfig,
 def test_info_tells_all(model, folder, capsys):
     assert cli.main(["info", "m.safetensors"]) == 0
     text = capsys.readouterr().out
-    for part in ("written by ae_scratch ", "code_size=2", "seed 0", "Dense(8, 6)", "132 parameters of float32, SHA-256 ",
+    for part in ("written by ae_scratch ", "code_size=2", "seed 0", "Dense(8, 6)", "142 parameters of float32, SHA-256 ",
                  "8 features, scaling standard", "vibration_mm_s", "trained for 2 epochs"):
         assert part in text
     assert cli.main(["info", "m.safetensors", "--json"]) == 0
     about = json.loads(capsys.readouterr().out)
     assert about["history"]["loss"] == model.history_["loss"] and about["settings"]["hidden_sizes"] == [6]
-    assert about["feature_names"] == list(sensors.COLUMNS) and about["sha256"] in text and about["parameters"] == 132
+    assert about["feature_names"] == list(sensors.COLUMNS) and about["sha256"] in text and about["parameters"] == 142
     assert about["bytes"] == (folder / "m.safetensors").stat().st_size
     assert about["scaling"]["offset"] == model.scaling_.offset.tolist()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """  ae-scratch train readings.csv --scaling standard --loss mse --hidden-sizes 16 --code-size 3 -o pump.safetensors
   ae-scratch train digits.npy --scaling bytes --epochs 20 --seed 0 -o digits.safetensors
   ae-scratch train digits.npy --scaling bytes --noise gaussian:0.4,clip=0:1 -o denoiser.safetensors
-  ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping \
+  ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping \\
       -o m.safetensors
 """
 
@@ -52,8 +52,14 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         say(f"{options.data}: {size(table.X)}")
     started = time.perf_counter()
-    _fit(model, table, options)
-    model.save(options.output)
+    try:
+        _fit(model, table, options)
+    except KeyboardInterrupt:
+        if hasattr(model, "network_"):
+            _store(model, table, options)
+            say(f"{options.output}: the model as it is after {len(model.history_['loss'])} epochs")
+        raise
+    _store(model, table, options)
     summary = _summary(model, table, options, time.perf_counter() - started)
     if options.json:
         put_json(summary)
@@ -73,15 +79,19 @@ def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
         more["callbacks"] = [CSVLogger(options.csv_log)]
     target = None if options.target is None else read(options, options.target, table.names).X
     model.fit(table.X, target, **more)
+
+
+def _store(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
     if table.names is not None:
         model.feature_names_in_ = np.array(table.names, object)
+    model.save(options.output)
 
 
 def _summary(model: Autoencoder, table: Table, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
     history = model.history_
     return {"file": str(options.output), "rows": len(table.X), "columns": table.X.shape[1], "names": table.names,
             "sizes": [table.X.shape[1], *(array.size for name, array in model.network_.params.items() if name.endswith(".b"))],
-            "parameters": model.network_.params.vector.size,
+            "parameters": sum(array.size for array in model.network_.params.values()),
             "loss": model.loss, "epochs": len(history["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
             "last": {name: values[-1] for name, values in history.items() if values}}
 

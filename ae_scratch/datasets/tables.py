@@ -259,6 +259,8 @@ def _choose(heads: list[str] | None, width: int, columns: Sequence[str] | None,
     known = [str(i) for i in range(width)] if heads is None else heads
     if heads is None and columns is not None and len(columns) == width and not set(columns) & set(known):
         return list(range(width)), list(columns), []
+    if heads is None and columns is not None and not set(columns) & set(known):
+        raise ValueError(f"expected {len(columns)} columns, {_listed(columns)}, found {width} without names")
     wanted = [name for name in (known if columns is None else columns) if name not in drop]
     unknown = [name for name in (*(columns or ()), *drop) if name not in known]
     if unknown:
