@@ -409,7 +409,7 @@ class Autoencoder:
         seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
         X, T = self._training_data(X, y, loss, dtype, learned)
-        network, encoder_layers = self._build((X[0] if isinstance(X, Batches) else X).shape[1], seed)
+        network, encoder_layers = self._build(X.shape[1], seed)
         return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed)
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
@@ -425,7 +425,7 @@ class Autoencoder:
             if y is not None and np.ndim(y) != 1:
                 raise ValueError("a sequence of batches is its own target: expected y=None")
             batches = Batches(X, read)
-            n_features = n_features or batches[0].shape[1]
+            n_features = batches.shape[1]
             return batches, batches
         X = inputs.as_matrix(X, dtype, n_features, keep=inputs.kept(X, exact))
         return X, X if loss is None else self._target(X, y, loss, dtype, learned)

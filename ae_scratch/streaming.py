@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,43 @@ def mapping(X: Any) -> mmap.mmap | None:
     while isinstance(X, np.ndarray):
         if isinstance(X, np.memmap) and X.mode == "c":
             return None
-        X = X.base
+        X = X.base  # that of the last one is the mapping
     return X if isinstance(X, mmap.mmap) and hasattr(X, "madvise") else None
+
+
+@contextmanager
+def file_of(X: Array) -> Iterator[tuple[int, int] | None]:
+    """Yield a descriptor of the file that X is a mapping of, and where in it X begins; None if X is no such mapping, or the file
+    of that name is another one by now."""
+    if mapping(X) is None or not X.flags.c_contiguous or not hasattr(os, "pread"):
+        yield None
+        return
+    whole: Any = X
+    while not isinstance(whole.base, mmap.mmap):
+        whole = whole.base
+    try:
+        descriptor = os.open(whole.filename, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        first = X.__array_interface__["data"][0]
+        same = os.fstat(descriptor).st_ino == _inode(first)
+        yield (descriptor, whole.offset + first - whole.__array_interface__["data"][0]) if same else None
+    finally:
+        os.close(descriptor)
+
+
+def _inode(address: int) -> int | None:
+    """The number of the file that is mapped at an address, where Linux tells."""
+    if os.path.exists("/proc/self/maps"):
+        with open("/proc/self/maps") as maps:
+            for line in maps:
+                span, _, _, _, inode, *_ = line.split()
+                begin, end = (int(part, 16) for part in span.split("-"))
+                if begin <= address < end:
+                    return int(inode)
+    return None
 
 
 def release(*arrays: Array) -> None:
@@ -64,6 +101,7 @@ class Batches:
 
     def __init__(self, sequence: Any, read: Any):
         self.sequence, self.read = sequence, read
+        self.shape = len(sequence), self[0].shape[1]  # the number of batches, and of features
 
     def __len__(self) -> int:
         return len(self.sequence)

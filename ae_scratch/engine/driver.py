@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..kernels import linked
+from ..kernels.file_rows import FileRows
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
@@ -20,7 +23,7 @@ from ..optimizers import SGD, Adam
 from ..penalties import KLActivity, L1Activity
 from ..progress import Progress
 from ..scaling import Scaling
-from ..streaming import Batches, release
+from ..streaming import Batches, file_of, release
 from ..training import (AfterEpoch, Checkpoint, Figures, History, Job, all_finite, batch_of, figures_of, interrupt_deferred,
                         problem, record, replay)
 from .steps import apply, assess, steps
@@ -166,6 +169,19 @@ class Engine:
         for moment, before in zip(moments, given):
             moment[:] = 0 if before is None else before
         self.state = (theta, self.gradient, *moments)
+        self.rows: tuple[Any, Any] | None = None
+
+    @contextmanager
+    def files(self) -> Iterator[None]:
+        """Have X and T, where they are mapped files, read from the files for the time being."""
+        job = self.job
+        if isinstance(job.X, Batches):
+            yield
+            return
+        with file_of(job.X) as X, file_of(job.T) as T:
+            self.rows = tuple(FileRows(*place, array.size, array[:0]) if place else array  # type: ignore[assignment]
+                              for place, array in ((X, job.X), (T, job.T)))
+            yield
 
     def run(self, data: tuple[Any, ...], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
         """Take the steps from first to before last, of ``rows`` rows each; step s begins at place s * batch_size of the order.
@@ -247,7 +263,7 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     pace = Pace(threads)
     engine = Engine(job, max(pace.candidates))
     train_epoch = train_on_batches if isinstance(job.X, Batches) else train_on_rows
-    with interrupt_deferred() as interrupted:
+    with interrupt_deferred() as interrupted, engine.files():
         for epoch in range(first, first + epochs):
             figures = train_epoch(engine, pace, epoch, progress, interrupted)
             if record(history, figures, epoch, progress, after):
@@ -260,7 +276,7 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
     """Train for an epoch, chunk by chunk, and return its figures."""
     job, order = engine.job, engine.job.order(epoch)
     n, batch = len(order), job.batch_size
-    data, sizes, whole = data_of(job, order, epoch), np.diff([*range(0, n, batch), n]), n // batch
+    data, sizes, whole = data_of(job, order, epoch, engine.rows), np.diff([*range(0, n, batch), n]), n // batch
     sums, begin, good = np.zeros((len(sizes), 2)), 0, Checkpoint(job)
     while begin < len(sizes):
         count, chunk = pace.next()
@@ -320,12 +336,12 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
     return so_far
 
 
-def data_of(job: Job, order: Array, epoch: int) -> tuple[Any, ...]:
+def data_of(job: Job, order: Array, epoch: int, rows: tuple[Any, Any] | None = None) -> tuple[Any, ...]:
     """What a batch is made of: X, T (without rows if it is the same as X, noise included), their scaling, the order of an
-    epoch, the noise."""
+    epoch, the noise. rows: what stands for X and T, if not they themselves do."""
     noise = job.noise and job.noise.settings(job.seed, epoch)
-    T = job.T[:0] if job.T is job.X and noise is None else job.T
-    return job.X, T, scaling_of(job.network, job.scaling), order, noise
+    X, T = rows or (job.X, job.T)
+    return X, job.T[:0] if job.T is job.X and noise is None else T, scaling_of(job.network, job.scaling), order, noise
 
 
 def scaling_of(network: Network, scaling: Scaling | None) -> Any:

@@ -16,6 +16,7 @@ from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teach
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
+from ..kernels.file_rows import read_row
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
@@ -54,11 +55,31 @@ def _scaled(x, j, scaling, number):
     return per_feature
 
 
-@jit
 def read(data, row, scaling, out, i):
     """out[i] = a row of data, converted and scaled."""
-    for j in range(out.shape[1]):
-        out[i, j] = scaled(data[row, j], j, scaling, out.dtype.type)
+
+
+@overload(read, jit_options=INNER)
+def _read(data, row, scaling, out, i):
+    def from_array(data, row, scaling, out, i):
+        for j in range(out.shape[1]):
+            out[i, j] = scaled(data[row, j], j, scaling, out.dtype.type)
+
+    def from_file(data, row, scaling, out, i):
+        room = np.empty((1, out.shape[1]), data.nothing.dtype)
+        if read_row(data, row, room):
+            from_array(room, 0, scaling, out, i)
+        else:
+            out[i] = np.nan  # the file was cut off since it was mapped: the objective will tell
+
+    def as_it_is(data, row, scaling, out, i):
+        if not read_row(data, row, some_rows(out, i, 1)):
+            out[i] = np.nan
+
+    if isinstance(data, types.Array):
+        return from_array
+    from_array = inlined(from_array)
+    return as_it_is if isinstance(scaling, types.NoneType) and data.types[3].dtype == out.dtype else from_file
 
 
 @jit
