@@ -143,9 +143,9 @@ def test_an_interrupted_training_is_stored_as_far_as_it_came(folder, capsys, mon
     monkeypatch.setattr(callbacks.CSVLogger, "__call__", interrupt)
     arguments = ["train", "readings.csv", *SMALL, "--epochs", "9", "--csv-log", "log.csv", "-q", "-o", "m.safetensors"]
     assert cli.main(arguments) == 130
-    assert capsys.readouterr().err == "m.safetensors: the model as it is after 2 epochs\ninterrupted\n"
+    assert capsys.readouterr().err == "m.safetensors: what was learned until the interruption\ninterrupted\n"
     model = Autoencoder.load("m.safetensors", engine="numpy")
-    assert len(model.history_["loss"]) == 2 and list(model.feature_names_in_) == list(sensors.COLUMNS)
+    assert list(model.feature_names_in_) == list(sensors.COLUMNS)
     expected = Autoencoder((6,), 2, scaling="standard", loss="mse", epochs=2, engine="numpy", random_state=0)
     expected.fit(make_sensors(200))
     assert (model.encode(make_sensors(200)) == expected.encode(make_sensors(200))).all()

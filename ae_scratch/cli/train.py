@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if hasattr(model, "network_"):
             _store(model, table, options)
-            say(f"{options.output}: the model as it is after {len(model.history_['loss'])} epochs")
+            say(f"{options.output}: what was learned until the interruption")
         raise
     _store(model, table, options)
     summary = _summary(model, table, options, time.perf_counter() - started)
