@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from ae_scratch.datasets import make_sensors, read_table, sensors, tables, write_table
+from ae_scratch.datasets import make_sensors, read_column, read_table, sensors, tables, write_table
 from ae_scratch.errors import DataFormatError
 
 
@@ -149,7 +149,8 @@ def test_idx_plain_and_packed(tmp_path):
 
 @pytest.mark.parametrize("name, content, message", [
     ("x.npy", b"no array", "expected a NumPy file of numbers"), ("x.npz", b"PK no archive", "expected a NumPy file of numbers"),
-    ("x.npy", b"", "expected a NumPy file of numbers"), ("x.txt", b"1 2 3\n", "expected data as a .csv, .npy or .npz file")])
+    ("x.npy", b"", "expected a NumPy file of numbers"), ("x.txt", b"1 2 3\n", "expected data as a .csv, .npy or .npz file"),
+    ("x", b"", "expected data as a .csv"), ("x", b"\0\0\x08\1\0\0", "expected 1 dimensions of 4 bytes")])
 def test_files_that_are_not_what_their_name_says(tmp_path, name, content, message):
     with pytest.raises(DataFormatError, match=message):
         read_table(file(tmp_path, content, name))
@@ -221,3 +222,12 @@ def test_the_readings_hang_together():
     assert share[:3].sum() > 0.95 and share[2] > 0.1
     correlation = dict(zip(sensors.COLUMNS, np.corrcoef(X.T)[sensors.COLUMNS.index("flow_m3_h")]))
     assert correlation["inlet_pressure_bar"] < -0.9 and correlation["motor_current_a"] > 0.5
+
+
+def test_a_column_of_any_format(tmp_path):
+    np.save(tmp_path / "y.npy", np.arange(3))
+    np.savez(tmp_path / "y.npz", y=np.arange(3)[:, None])
+    for path in tmp_path / "y.npy", f"{tmp_path}/y.npz:y", file(tmp_path, "label\n0\n1\n2\n"):
+        assert read_column(path).tolist() == [0, 1, 2]
+    with pytest.raises(DataFormatError, match="one number per row, found an array of shape \\(1, 2\\)"):
+        read_column(file(tmp_path, "1,2\n"))

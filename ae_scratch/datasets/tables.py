@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import DataFormatError
 from ..files import replacing
-from .idx import read_idx
+from .idx import GZIP_MAGIC, read_idx
 
 FORMATS = "a .csv, .npy or .npz file, IDX (plain or .gz), or - for CSV on standard input"
 BLOCK = 4096  # rows turned into text at a time
@@ -195,10 +195,10 @@ def _loaded(name: str, **how: Any) -> Any:
 
 
 def _read_other(name: str) -> np.ndarray:
-    try:
-        return read_idx(name)
-    except DataFormatError as error:
-        raise DataFormatError(f"{error}\nexpected data as {FORMATS}") from error
+    with open(name, "rb") as file:
+        if file.read(2) not in (b"\0\0", GZIP_MAGIC):
+            raise DataFormatError(f"expected data as {FORMATS}")
+    return read_idx(name)
 
 
 # ---- CSV ----------------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def _choose(heads: list[str] | None, width: int, columns: Sequence[str] | None,
     wanted = [name for name in (known if columns is None else columns) if name not in drop]
     unknown = [name for name in (*(columns or ()), *drop) if name not in known]
     if unknown:
-        raise ValueError(f"there is no column {', '.join(map(repr, unknown))}: expected names among {_listed(known)}")
+        raise ValueError(f"there is no column {_listed([repr(name) for name in unknown])}: expected names among {_listed(known)}")
     if not wanted:
         raise ValueError("every column is dropped: nothing is left to read")
     double = [name for name in wanted if known.count(name) > 1 or wanted.count(name) > 1]
@@ -313,7 +313,7 @@ def _column(index: int, heads: list[str] | None) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _called(name: str) -> str:
