@@ -124,6 +124,9 @@ def test_train_tells_what_it_does(folder, capsys):
     out, err = capsys.readouterr()
     assert out.startswith("m.safetensors: 8-6-2-6-8, 142 parameters; 2 epochs in ") and ", seed 0: loss " in out
     assert err.startswith("readings.csv: 200 rows x 8 columns\nepoch 1/2  objective ")
+    assert cli.main(["train", "readings.csv", *SMALL[2:], "-o", "unscaled.safetensors"]) == 0
+    told = capsys.readouterr().err.splitlines()[1]
+    assert told.startswith("warning: ") and told.endswith("set --scaling standard or --scaling minmax")
     assert "\r" not in err and err.count("\n") == 3
 
 
@@ -178,7 +181,7 @@ def test_nothing_is_replaced_unless_forced(model, folder, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["train", "none.csv", "-o", "m"], "none.csv: No such file or directory"),
     (["train", "bad.csv", "-o", "m"], "bad.csv: line 3, column 'b': the cell is empty: fill it, or remove its row or column"),
-    (["train", "readings.csv", "-o", "m", "--engine", "numpy"], "loss='binary_crossentropy' expects X in [0, 1]"),
+    (["train", "readings.csv", "-o", "m", "--engine", "numpy"], "--loss binary_crossentropy expects X in [0, 1]"),
     (["train", "readings.csv", "-o", "m", "--drop", "speed"], "readings.csv: there is no column 'speed'"),
     (["train", "readings.csv", "-o", "m", "--target", "bad.npy", *SMALL], "bad.npy: expected 8 columns, ambient_temperature_c, "),
     (["encode", "readings.csv", "readings.csv"], "readings.csv"), (["info", "none"], "none"),
@@ -375,7 +378,7 @@ def test_data_mnist_is_read_where_it_lies(folder, capsys, monkeypatch):
 
 @pytest.mark.parametrize("X, hint", [
     (np.array([[0, 255]], np.uint8), "--scaling bytes"), (np.array([[0.0, 1.0]]), "train as it is"),
-    (np.array([[0.0, 2.0], [0.0, 3.0]]), "1 columns never change")])
+    (np.array([[0.0, 2.0], [0.0, 3.0]]), "1 of 2 features are constant (0)")])
 def test_data_info_hints(folder, capsys, X, hint):
     np.save("x.npy", X)
     assert cli.main(["data", "info", "x.npy"]) == 0

@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import DivergedError
 from . import bench, data, gradcheck, info, plot, reproduce, score, train, use
 from .options import Parser
+from .settings import in_options
 
 OVERVIEW = """examples:
   ae-scratch data sensors -o readings.csv             something to begin with
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (DivergedError, ImportError, OSError, ValueError, TypeError) as error:
-        print(f"ae-scratch: {_sentence(error)}", file=sys.stderr)
+        print(f"ae-scratch: {in_options(_sentence(error))}", file=sys.stderr)
         return 1
 
 

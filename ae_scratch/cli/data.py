@@ -16,6 +16,7 @@ EXAMPLES = """  ae-scratch data                                  list the data s
   ae-scratch data sensors -o readings.csv
   ae-scratch data info readings.csv                what there is to know about a file
 """
+CHECKED = 10_000  # rows
 SETS = {  # name -> what it is, and how many rows by default
     "digits": ("handwritten-looking digits, drawn on the spot, 784 pixels, 0 to 255", 10_000),
     "landscapes": ("grey landscapes, drawn on the spot, 784 pixels, 0 to 255", 10_000),
@@ -102,8 +103,7 @@ def describe(options: argparse.Namespace) -> int:
         print(f"\n{'':{width}}  {'min':>10}  {'mean':>10}  {'max':>10}  {'deviation':>10}")
         for name, figures in about["features"].items():
             print(f"{name:<{width}}  " + "  ".join(f"{value:10.5g}" for value in figures.values()))
-    for hint in about["hints"]:
-        print(f"\n{hint}")
+    print("", *about["hints"], sep="\n")
     return 0
 
 
@@ -117,16 +117,18 @@ def _about(table: Table) -> dict[str, Any]:
 
 
 def _hints(X: np.ndarray, low: float, high: float) -> list[str]:
-    """What to do with data of this kind."""
-    constant = int((X.max(axis=0) == X.min(axis=0)).sum())
-    hints = [f"{constant:,} columns never change"] if constant else []
+    """How to train on such data, and what may go wrong then, as far as their beginning shows it."""
+    from ..autoencoder import Autoencoder
+    from ..diagnostics import check_data
+
     if X.dtype == np.uint8:
-        hints.append("bytes: train with --scaling bytes")
+        how, model = "bytes: train with --scaling bytes", Autoencoder(code_size=1, scaling="bytes")
     elif 0 <= low and high <= 1:
-        hints.append("all in [0, 1]: train as it is")
+        how, model = "all in [0, 1]: train as it is", Autoencoder(code_size=1)
     else:
-        hints.append("not in [0, 1]: train with --scaling standard --loss mse, or --scaling minmax")
-    return hints
+        how = "not in [0, 1]: train with --scaling standard --loss mse, or --scaling minmax"
+        model = Autoencoder(code_size=1, scaling="standard", loss="mse")
+    return [how, *map(str, check_data(X[:CHECKED], model))]
 
 
 def _flat(images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -85,6 +86,15 @@ COMPUTING: dict[str, dict[str, Any]] = {
     "threads": {**WHOLE, "help": "of engine numba (default: as many as pay)"},
 }
 ALL = {**MODEL, **TRAINING, **COMPUTING}
+
+
+def in_options(text: str) -> str:
+    """Return a message of the library with its arguments spelled as options.
+
+    >>> in_options("set scaling='minmax' or loss='mse'")
+    'set --scaling minmax or --loss mse'
+    """
+    return re.sub(rf"\b({'|'.join(ALL)})='([\w-]+)'", lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
 
 
 def add_settings(parser: argparse.ArgumentParser, title: str, settings: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .options import add_data, add_messages, add_output, command, put_json, read, require_free, say, size
-from .settings import COMPUTING, MODEL, TRAINING, add_settings, given
+from .settings import COMPUTING, MODEL, TRAINING, add_settings, given, in_options
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
@@ -22,6 +22,7 @@ EXAMPLES = """  ae-scratch train readings.csv --scaling standard --loss mse --hi
   ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping \\
       -o m.safetensors
 """
+CHECKED = 10_000  # rows
 
 
 def add(commands: Any) -> None:
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     table = read(options)
     if not options.quiet:
         say(f"{options.data}: {size(table.X)}")
+        _warn(model, table.X)
     started = time.perf_counter()
     try:
         _fit(model, table, options)
@@ -66,6 +68,14 @@ def run(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(_sentences(summary))
     return 0
+
+
+def _warn(model: Autoencoder, X: np.ndarray) -> None:
+    """Say what may keep the model from learning these data, as far as their beginning shows it."""
+    from ..diagnostics import check_data
+
+    for warning in check_data(X[:CHECKED], model):
+        say(in_options(f"warning: {warning}"))
 
 
 def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
