@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import os
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -180,6 +181,36 @@ class Network:
                 safe = (inputs == 0) & isinstance(before, ReLU)
                 distance = np.minimum(distance, np.where(safe, np.inf, np.abs(inputs)).min(axis=1))
         return distance
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write layers and parameters to one file, which replaces one of that name as a whole, or not at all.
+
+        The file is in the safetensors layout, described in docs/model-files.md. Raises TypeError for layers other than the
+        package's own, OSError if the file cannot be written.
+        """
+        from . import architecture  # which imports this module
+
+        architecture.save(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Network:
+        """Return the network that ``save`` wrote to a file.
+
+        Raises DataFormatError for a file that is damaged, changed, of a newer format, or not of a network alone, and OSError if
+        it cannot be read.
+
+        >>> import tempfile
+        >>> from ae_scratch import Dense, ReLU
+        >>> network = Network([Dense(4, 2, np.random.default_rng(0)), ReLU()])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(os.path.join(folder, "encoder.safetensors"))
+        ...     loaded = Network.load(os.path.join(folder, "encoder.safetensors"))
+        >>> loaded, bool((loaded.layers[0].W == network.layers[0].W).all())
+        (Network([Dense(4, 2), ReLU()]), True)
+        """
+        from . import architecture
+
+        return architecture.load(path)
 
     def summary(self) -> str:
         """Return a table of the layers, their output widths and numbers of parameters."""

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, L1Activity, MaskingNoise,
-                        MeanSquaredError, Network, ReLU, SaltAndPepperNoise)
+from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, KLActivity, L1Activity,
+                        MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid)
 from ae_scratch.kernels import philox
 from ae_scratch.training import Job, evaluate, train
 
@@ -125,6 +125,23 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes():
         train(task, 2, {})
         vectors.append(task.network.params.vector.tobytes())
     assert vectors[0] == vectors[1] != vectors[2]
+
+
+def test_evaluate_takes_the_means_of_all_rows_for_kl():
+    """Whatever the chunks: the divergence of a mean is not the mean of divergences."""
+    rng = np.random.default_rng(0)
+    encoder = [Dense(4, 3, rng, np.float64, weight_decay=0.1), Sigmoid(), KLActivity(0.5, 0.1)]
+    network = Network([*encoder, Dense(3, 4, rng, np.float64)])
+    X = rng.normal(scale=3, size=(23, 4))
+    X[:5] += 4
+    m = network[:2].predict(X).mean(axis=0)
+    kl = 0.5 * (0.1 * np.log(0.1 / m) + 0.9 * np.log(0.9 / (1 - m))).sum()
+    for chunk, batch_size in ((1, 8), (5, 8), (22, 23), (1024, 1)):
+        figures = evaluate(network, MeanSquaredError(), X, X, batch_size, chunk)
+        assert figures["penalty"] == pytest.approx(kl + 0.05 * (network.layers[0].W**2).sum(), rel=1e-12)
+    A = network[:2].predict(X)
+    separately = np.mean([network.layers[2].penalty(A[i:i + 1]) for i in range(23)])
+    assert abs(separately - kl) > 0.1 * kl  # taking it row by row would be seen
 
 
 def test_evaluate_does_not_depend_on_its_chunks_and_weighs_the_penalty_as_a_batch():
