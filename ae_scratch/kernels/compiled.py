@@ -62,9 +62,15 @@ def row_sum(A: Any, i: int) -> Any:
     return total(acc)
 
 
+@jit
+def product_by_view(A, B, C):
+    """C = A B, where B is the transposed view of a matrix stored row by row."""
+    product_transposed(A, B.T, C)
+
+
 @compiles(ops.matmul)
 def _matmul(A, B, out=None):
-    if B.layout == "F":  # the transposed view of a matrix stored row by row
+    if B.layout == "F":
         return lambda A, B, out=None: product_transposed(A, B.T, out)
     return lambda A, B, out=None: product(A, B, out)
 
@@ -82,8 +88,10 @@ def _add_matmul(A, B, C=None):
 
 @compiles(ops.affine)
 def _affine(X, W, b, out=None):
+    multiply = product_by_view if W.layout == "F" else product
+
     def affine(X, W, b, out=None):
-        ops.matmul(X, W, out)
+        multiply(X, W, out)
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] += b[j]
