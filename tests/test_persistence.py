@@ -212,6 +212,16 @@ def test_a_tied_decoder_alone_has_weights_of_its_own(path):
     assert np.allclose(loaded.predict(codes), model.decoder.predict(codes), rtol=1e-6)  # BLAS adds up transposed otherwise
 
 
+@pytest.mark.parametrize("source", ["decoder.0", "decoder.1", "encoder.0", "none", None, {}])
+def test_a_tie_to_anything_but_the_encoders_layer_is_refused(path, source):
+    fitted(tied_weights=True).network_.save(path)
+    header, data = taken_apart(path.read_bytes())
+    layers = json.loads(header["__metadata__"]["layers"])
+    next(layer for layer in layers if layer["kind"] == "TiedDense")["source"] = source
+    header["__metadata__"]["layers"] = json.dumps(layers)
+    assert not silent_changes(path, [put_together(header, data)], Network.load)
+
+
 def test_networks_made_by_hand(path):
     rng = np.random.default_rng(2)
     network = Network([ReLU(), Dense(3, 2, rng), L1Activity(0.1, "sum"), Dense(2, 5, rng)])
@@ -221,6 +231,8 @@ def test_networks_made_by_hand(path):
     class Own(Layer):
         pass
 
+    with pytest.raises(ValueError, match="at least one layer that has parameters"):
+        network[:1].save(path)
     with pytest.raises(TypeError, match="cannot save a layer Own()"):
         Network([Dense(3, 2, rng), Own()]).save(path)
 
