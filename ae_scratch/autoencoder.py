@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from .scaling import SCALINGS, Scaling
 from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
 from .training import Figures, History, Job, evaluate, train
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 ENGINES = ("numpy", "numba")
 HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
@@ -42,6 +45,7 @@ class Fitted(NamedTuple):
     optimizer: SGD | Adam
     history: History
     seed: int
+    feature_names: Array | None = None
 
 
 class Autoencoder:
@@ -98,8 +102,9 @@ class Autoencoder:
 
     After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an
     entry per epoch: objective, loss, penalty, and with validation data val_objective, val_loss, val_penalty), ``optimizer_``,
-    ``scaling_``, ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
-    it was; one that is interrupted from the keyboard leaves the model fitted up to a completed step.
+    ``scaling_``, ``n_features_in_``, ``feature_names_in_`` (the columns of a data frame, if it was fitted to one), ``seed_`` (the
+    random state in use). A ``fit`` that fails leaves an earlier fit as it was; one that is interrupted from the keyboard leaves
+    the model fitted up to a completed step.
 
     >>> X = np.random.default_rng(0).random((64, 6))
     >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, random_state=0).fit(X)
@@ -145,7 +150,7 @@ class Autoencoder:
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, validation_data: Any = None,
-            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
+            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
         A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
@@ -165,7 +170,7 @@ class Autoencoder:
         stopping = () if self.early_stopping is None else (copy.deepcopy(self.early_stopping),)
         return self._train(model, X, T, self.epochs, *watched, [*stopping, *callbacks])
 
-    def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X or on X and y as in ``fit``; the first call begins a model.
 
         Parameters, the optimizer's state and the number of the epoch, hence order and noise, go on where the last epoch ended:
@@ -174,16 +179,14 @@ class Autoencoder:
         """
         self._check_settings()
         if hasattr(self, "network_"):
+            names = getattr(self, "feature_names_in_", None)
+            inputs.require_names(X, names, stacklevel=3)
             model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
-                           self.seed_)
+                           self.seed_, names)
             X, T = self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_)
         else:
             X, T, model = self._start(X, y)
         return self._train(model, X, T, 1)
-
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
-        """Train on X and return its codes."""
-        return self.fit(X, y).encode(X)
 
     # ---- use --------------------------------------------------------------------------------------------------------
 
@@ -206,8 +209,6 @@ class Autoencoder:
         X = self._matrix(X)
         return self._predict(self.network_, X, self.scaling_, self.scaling_, out)
 
-    transform, inverse_transform, predict = encode, decode, reconstruct
-
     def evaluate(self, X: Any, y: Any = None) -> Figures:
         """Return {"objective", "loss", "penalty"} of X, or of inputs X and targets y, with the parameters as they are.
 
@@ -220,18 +221,17 @@ class Autoencoder:
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
-        X, errors = self._matrix(X), []
-        for start in range(0, len(X), BLOCK):
-            part = X[start:start + BLOCK]
-            Y = self._predict(self.network_, part, self.scaling_)
-            error = (inputs.as_floats(part, Y.dtype, self.scaling_) - Y) ** 2
-            errors.append(error if per_feature else error.mean(axis=1))
-            release(X)
-        return np.concatenate(errors)
+        X = self._matrix(X)
+        return self._squared_errors(X, X, per_feature)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the mean squared reconstruction error: higher is better. y is ignored."""
-        return -float(np.mean(self.reconstruction_error(X), dtype=np.float64))
+        """Return minus the mean squared reconstruction error: higher is better.
+
+        y: the target where it has X's shape, as in ``fit``; a 1-D y is ignored.
+        """
+        X = self._matrix(X)
+        T = _second(X, y, self.network_.dtype, self.scaling_)
+        return -float(np.mean(self._squared_errors(X, T), dtype=np.float64))
 
     @property
     def encoder(self) -> Network:
@@ -296,7 +296,7 @@ class Autoencoder:
         ...}."""
         return {name: array.copy() for name, array in self._fitted().params.items()}
 
-    def set_weights(self, weights: Mapping[str, Any]) -> Autoencoder:
+    def set_weights(self, weights: Mapping[str, Any]) -> Self:
         """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for
         use then.
 
@@ -345,11 +345,43 @@ class Autoencoder:
 
     # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
 
+    inverse_transform, predict = decode, reconstruct
+
+    def transform(self, X: Any) -> Any:
+        """Return the codes of X: (n, code_size), as ``encode`` does, or as ``set_output`` has asked for."""
+        codes = self.encode(X)
+        if getattr(self, "_sklearn_output_config", {}).get("transform", "default") == "default":
+            return codes
+        from pandas import DataFrame
+
+        return DataFrame(codes, getattr(X, "index", None), self.get_feature_names_out())
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Train on X, with y as in ``fit``, and return ``transform(X)``."""
+        return self.fit(X, y).transform(X)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Let ``transform`` return arrays ("default") or data frames with named columns ("pandas"); None changes nothing."""
+        if transform is not None:  # the attribute that scikit-learn's clone hands on
+            self._sklearn_output_config = {"transform": inputs.choose(transform, ("default", "pandas"), "transform")}
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Return the names of the code's units, "autoencoder0", "autoencoder1" ...; input_features is ignored."""
+        units = self.encoder.widths[-1]
+        return np.array([f"autoencoder{i}" for i in range(units)], object)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it is scikit-learn that calls this
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
+                    transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their values."""
         return {name: getattr(self, name) for name in _arguments()}
 
-    def set_params(self, **params: Any) -> Autoencoder:
+    def set_params(self, **params: Any) -> Self:
         """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
         known = _arguments()
         for name in params:
@@ -452,12 +484,12 @@ class Autoencoder:
 
     def _start(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
         """The data as training reads them, and a model that has seen nothing yet."""
-        loss, dtype = LOSSES[self.loss](), np.dtype(self.dtype)
+        loss, dtype, names = LOSSES[self.loss](), np.dtype(self.dtype), inputs.column_names(X)
         seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
         X, T = self._training_data(X, y, loss, dtype, learned)
         network, encoder_layers = self._build(X.shape[1], seed)
-        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed)
+        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
@@ -495,7 +527,7 @@ class Autoencoder:
         return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
 
     def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
-               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
+               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
         """Train the model for so many more epochs, and take it over."""
         network, loss, noise = model.network, model.loss, self.noise
         once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
@@ -549,21 +581,30 @@ class Autoencoder:
                 undo.undo(Y[part])
         return Y if out is None else out
 
+    def _squared_errors(self, X: Array, T: Array, per_feature: bool = False) -> Array:
+        """The squared differences of X's reconstruction from T, in scaled units, or each row's mean of them."""
+        errors = []
+        for start in range(0, len(X), BLOCK):
+            Y = self._predict(self.network_, X[start:start + BLOCK], self.scaling_)
+            error = (inputs.as_floats(T[start:start + BLOCK], Y.dtype, self.scaling_) - Y) ** 2
+            errors.append(error if per_feature else error.mean(axis=1))
+            release(X, T)
+        return np.concatenate(errors)
+
     def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
-        """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
-        T = X
-        if y is not None and np.ndim(y) != 1:
-            if np.shape(y) != X.shape:
-                raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
-            T, name = inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned))), "y"
+        """The target of X, checked, in scaled units where the loss cares."""
+        T = _second(X, y, dtype, learned)
         if isinstance(loss, BinaryCrossEntropy):
-            inputs.require_unit_interval(T, name, dtype, learned)
+            inputs.require_unit_interval(T, name if T is X else "y", dtype, learned)
         return T
 
-    def _adopt(self, model: Fitted) -> Autoencoder:
+    def _adopt(self, model: Fitted) -> Self:
         """Take over what ``fit`` has made, all at once."""
-        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model
+        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
         self.n_features_in_ = model.network.widths[0]
+        vars(self).pop("feature_names_in_", None)  # there is one after a fit to a data frame only
+        if model.feature_names is not None:
+            self.feature_names_in_ = model.feature_names
         return self
 
     def _fitted(self) -> Network:
@@ -573,6 +614,7 @@ class Autoencoder:
 
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
+        inputs.require_names(X, getattr(self, "feature_names_in_", None), stacklevel=4)
         return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, _has_offset(self.scaling_)))
 
 
@@ -592,6 +634,16 @@ def _compiled() -> Any:
     from . import engine
 
     return engine
+
+
+def _second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> Array:
+    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
+    shape = X.shape if y is None else np.asarray(y).shape
+    if y is None or len(shape) == 1:
+        return X
+    if shape and shape != X.shape:
+        raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
+    return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned)))
 
 
 def _dense(sizes: list[int], rng: Uniform, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from .optimizers import SGD, Adam
 from .progress import Progress
 from .scaling import Scaling
 from .streaming import Batches, release
+
+log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
 History = dict[str, list[float]]
@@ -138,6 +141,7 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
 def record(history: History, figures: Figures, epoch: int, progress: Progress | None, after: AfterEpoch | None) -> bool:
     """Append the figures of an epoch to the history, report it, and return whether training ends here."""
     done = after is not None and after(epoch, figures)
+    log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in figures.items()))
     for name, value in figures.items():
         history.setdefault(name, []).append(value)
     if progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
 from ..layers import Dense, Layer, TiedDense
 from ..losses import Loss
+from ..machine import cores
 from ..network import Network
 from ..optimizers import SGD, Adam
 from ..penalties import KLActivity, L1Activity
@@ -28,6 +29,8 @@ from ..training import (AfterEpoch, Checkpoint, Figures, History, Job, all_finit
                         problem, record, replay)
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
+
+log = logging.getLogger(__name__)
 
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
@@ -218,11 +221,6 @@ def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
     return result
 
 
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Pace:
     """How many threads to use and how many steps to take at a time, from the speed of the chunks so far.
 
@@ -234,7 +232,7 @@ class Pace:
         most = min(cores(), 32)
         self.candidates = [threads] if threads else [n for n in (1, 2, 4, 8, 16) if n < most] + [most]
         self.seconds: dict[int, float] = {}  # per step, when last tried
-        self.chunks = 0
+        self.chunks = self.fastest = 0
 
     def next(self) -> tuple[int, int]:
         """Return how many threads to use for the next chunk, and for how many steps."""
@@ -242,7 +240,10 @@ class Pace:
         if untried:
             return untried[0], TRIAL
         self.chunks += 1
-        fastest = min(self.candidates, key=self.seconds.__getitem__)
+        fastest, before = min(self.candidates, key=self.seconds.__getitem__), self.fastest
+        if fastest != before:
+            self.fastest = fastest
+            log.debug("threads: %d, at %.3g ms a step", fastest, 1e3 * self.seconds[fastest])
         threads = self.candidates[self.chunks // RETRY % len(self.candidates)] if self.chunks % RETRY == 0 else fastest
         return threads, max(1, round(CHUNK / self.seconds[fastest]) if threads == fastest else TRIAL)
 
