@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import noise
-from ..autoencoder import ENGINES
 from ..layers import ACTIVATIONS
 from ..losses import LOSSES
 from ..optimizers import OPTIMIZERS
+from ..settings import ENGINES
 from ..penalties import REDUCTIONS
 from ..scaling import SCALINGS
 from .options import at_least_one, seed_number
