@@ -232,8 +232,8 @@ def test_a_sane_model_passes_fitted_or_not_and_stays_as_it_is(fitted):
 
 @pytest.mark.parametrize("scaling", ["standard", "minmax"])
 def test_noise_penalties_and_scaling_do_not_keep_a_model_from_passing(scaling):
-    ae = model(noise=GaussianNoise(0.05), l1_activity=1e-4, code_activation="tanh", scaling=scaling, validation_fraction=0.1,
-               early_stopping=EarlyStopping(), epochs=100, learning_rate=3e-3)
+    ae = model(noise=GaussianNoise(0.05), l1_activity=1e-4, weight_decay=1e-4, code_activation="tanh", scaling=scaling,
+               validation_fraction=0.1, early_stopping=EarlyStopping(), epochs=100, learning_rate=3e-3)
     assert sanity_check(ae, 50 * CURVE + 1000).ok
 
 
@@ -326,8 +326,9 @@ def test_before_fit_the_error_says_so(call):
 BAD = {
     "one row of codes": (lambda ae: code_statistics(ae, CURVE[:1]), r"at least 2 rows, got shape \(1, 2\)"),
     "threshold below 0": (lambda ae: code_statistics(ae, CURVE, -1), "threshold must be"),
-    "other features": (lambda ae: compare_baselines(ae, TABLE), "expected X with 4 features, got 5"),
-    "other test features": (lambda ae: compare_baselines(ae, CURVE, TABLE), "expected X_test with 4 features, got 5"),
+    "other features": (lambda ae: compare_baselines(ae, TABLE), "X has 5 features, but Autoencoder is expecting 4"),
+    "other test features": (lambda ae: compare_baselines(ae, CURVE, TABLE),
+                            "X_test has 5 features, but Autoencoder is expecting 4"),
     "quantile of 1": (lambda ae: anomaly_threshold(ae, CURVE, 1), "quantile must be below 1"),
     "names of others": (lambda ae: anomalous_features(ae, CURVE, CURVE, ["a"]), "4 names, one for each feature, got 1"),
     "top of 0": (lambda ae: anomalous_features(ae, CURVE, CURVE, top=0), "top must be at least 1"),

@@ -19,6 +19,7 @@ def blocks(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a page writes goes there
+    monkeypatch.syspath_prepend(tmp_path)
     namespace = {}
     with contextlib.redirect_stdout(io.StringIO()):
         for number, block in enumerate(blocks(page.read_text(encoding="utf-8")), start=1):

@@ -115,8 +115,7 @@ def _few_rows(X: Array, ae: Autoencoder) -> Iterator[DataWarning]:
 
 
 def _overcomplete(X: Array, ae: Autoencoder) -> Iterator[DataWarning]:
-    kept_from_it = any(ae.get_params().get(name) for name in ("l1_activity", "kl_beta", "noise"))
-    if ae.code_size >= X.shape[1] and not kept_from_it:
+    if ae.code_size >= X.shape[1] and not (ae.l1_activity or ae.kl_beta or ae.noise):
         yield DataWarning(f"a code of {ae.code_size} for {X.shape[1]} features can copy its input and learn nothing",
                           f"set a code_size below {X.shape[1]}, l1_activity or noise")
 

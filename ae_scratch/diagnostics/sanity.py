@@ -19,7 +19,7 @@ LEFT = 0.1  # of the excess loss of an untrained model, after learning a few row
 SLACK = 1.05  # times PCA's error: where the data are linear, it cannot be beaten
 QUIET: dict[str, Any] = dict(noise=None, validation_fraction=0.0, early_stopping=None, verbose=0,
                              engine="numpy", threads=None)  # too little to do for compiled code
-PENALTIES = ("l1_activity", "kl_beta", "weight_decay")
+FREE: dict[str, Any] = dict(l1_activity=0.0, kl_beta=0.0, weight_decay=0.0)  # of penalties
 
 
 class SanityCheck(NamedTuple):
@@ -75,8 +75,7 @@ def sanity_check(ae: Autoencoder, X: Any) -> SanityReport:
     sample = X[:: -(-len(X) // SAMPLE)]
     initial = _copy(ae, optimizer="sgd", learning_rate=1e-30, epochs=1, **QUIET).fit(sample)  # too small to move a weight
     few = X[:: -(-len(X) // ROWS)]
-    free = {name: 0.0 for name in PENALTIES if name in ae.get_params()}
-    learned = _copy(ae, epochs=STEPS, batch_size=ROWS, **QUIET, **free).fit(few)
+    learned = _copy(ae, epochs=STEPS, batch_size=ROWS, **QUIET, **FREE).fit(few)
     trained = ae if hasattr(ae, "network_") else _copy(ae).fit(X)
     gradients = initial.gradcheck(sample, entries=20)
     return SanityReport([
