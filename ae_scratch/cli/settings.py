@@ -11,9 +11,9 @@ from .. import noise
 from ..layers import ACTIVATIONS
 from ..losses import LOSSES
 from ..optimizers import OPTIMIZERS
-from ..settings import ENGINES
 from ..penalties import REDUCTIONS
 from ..scaling import SCALINGS
+from ..settings import ENGINES
 from .options import at_least_one, seed_number
 
 NOISES = {"gaussian": "GaussianNoise", "masking": "MaskingNoise", "salt-and-pepper": "SaltAndPepperNoise"}
