@@ -77,14 +77,21 @@ class Plan:
                        for thread, (begin, end) in enumerate(shares(rows, threads, SQUARE))]
 
     def _share(self, thread: int, begin: int, end: int, weights: list[tuple[int, int]]) -> tuple[Any, ...]:
-        """Rows begin to end of the batch and, of each W, the rows in ``weights``; b goes with the last thread.
-
-        The rows of W are columns of a layer's input; of a tied layer, which reads W^T, columns of its output, and parts of b.
-        """
+        """Rows begin to end of the batch and, of each W, the rows in ``weights``: their gradients take the columns of the layer's
+        input; those of a tied layer, which reads W^T, columns of its output."""
         mine = [(start + begin * width, end - begin, width) for start, width in zip(self.starts, self.widths)]
         everything = [(start, self.rows, width) for start, width in zip(self.starts, self.widths)]
         A = [(*all, *((0, all[2]) if tied else part)) for all, part, tied in zip(everything, weights, self.tied)]
         dA = [(*all, *(part if tied else (0, all[2]))) for all, part, tied in zip(everything[1:], weights, self.tied)]
+        n_out = self.widths[-1]
+        T = Activations(self.A, mine[:1]) if self.T is None else Activations(self.T, [(begin * n_out, end - begin, n_out)])
+        all_dA = Columns(self.dA, [everything[0] + (0, 0)] + dA) if any(self.tied) else Activations(self.dA, everything)
+        return (begin, self._layers(), self._weights(weights), Activations(self.A, everything), Activations(self.A, mine),
+                Activations(self.dA, mine), T, Columns(self.A, A), all_dA, *self._owned(thread, weights))
+
+    def _owned(self, thread: int, weights: list[tuple[int, int]]) -> tuple[Gradients, Array]:
+        """The gradients of these rows of W, and the parameters that the thread updates; b goes with the last thread, b of a tied
+        layer with the rows of W, which are its outputs."""
         with_b, unused = thread == self.threads - 1, len(self.gradient) - (thread + 1) * max(self.widths)
         grads, owned = [], [(0, 0)]
         for (shape, W, b), (low, high), tied in zip(self.places, weights, self.tied):
@@ -95,12 +102,7 @@ class Plan:
             else:
                 grads.append((*rows_of_W, b if with_b else unused, shape[1]))
                 owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * with_b)]
-        n_out = self.widths[-1]
-        T = Activations(self.A, mine[:1]) if self.T is None else Activations(self.T, [(begin * n_out, end - begin, n_out)])
-        all_dA = Columns(self.dA, [everything[0] + (0, 0)] + dA) if any(self.tied) else Activations(self.dA, everything)
-        return (begin, self._layers(), self._weights(weights), Activations(self.A, everything), Activations(self.A, mine),
-                Activations(self.dA, mine), T, Columns(self.A, A), all_dA, Gradients(self.gradient, grads),
-                np.array(owned, np.int64))
+        return Gradients(self.gradient, grads), np.array(owned, np.int64)
 
     def _layers(self) -> Layers:
         """The layers with room for a thread's means over the batch."""

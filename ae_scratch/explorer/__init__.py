@@ -26,7 +26,7 @@ SCRIPTS = "drawing.js", "step.js", "page.js"  # beside network.js
 
 
 def export(ae: Autoencoder, path: str | os.PathLike[str], X: Any = None, labels: Any = None, title: str | None = None,
-           feature_names: Sequence[str] | None = None, image_shape: tuple[int, int] | None = None) -> Path:
+           feature_names: Sequence[str] | None = None, image_shape: Sequence[int] | None = None) -> Path:
     """Write a page in which the fitted model ``ae`` can be explored, and return its path; an existing file is replaced.
 
     X

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import math
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ..autoencoder import Autoencoder
 from ..kernels.reference import Array
 from ..layers import ACTIVATIONS, TiedDense
 from ..noise import GaussianNoise, MaskingNoise, SaltAndPepperNoise
+from ..trace import Entry
 
 SAMPLES, SAMPLE_BYTES = 40, 75_000  # rows to pick from: at most so many, and about so many bytes
 POINTS, CLASSES = 1000, 26  # codes on the map; labels that it tells apart
@@ -28,28 +30,34 @@ Json = dict[str, Any]
 
 
 def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: Sequence[str] | None = None,
-             image_shape: tuple[int, int] | None = None) -> Json:
+             image_shape: Sequence[int] | None = None) -> Json:
     """Return all that the page is told about ``ae``. Arguments and errors as in ``export``."""
     if not isinstance(ae, Autoencoder):
         raise TypeError(f"expected a fitted Autoencoder, got {type(ae).__name__}")
-    encoder, n_features = ae.encoder, ae.n_features_in_
+    names, encoder, n_features = getattr(ae, "feature_names_in_", None), ae.encoder, ae.n_features_in_
+    if X is not None:
+        inputs.require_names(X, names, stacklevel=4)
+    ae = copy.copy(ae)
+    vars(ae).pop("feature_names_in_", None)  # what follows are arrays, which have none
     rows = None if X is None else inputs.as_matrix(X, np.dtype(np.float64), n_features)
     classes = None if labels is None else _labels(labels, rows)
-    form = _form(ae, feature_names, image_shape)
+    form = _form(n_features, names if feature_names is None else feature_names, image_shape)
     codes = np.asarray(ae.encode(_random_rows(ae) if rows is None else rows), np.float64)
-    steps = len([layer for layer in encoder.layers if layer.parameters])
-    bounds = BOUNDS[ae.code_activation]
-    return {**_network(ae), "encoderLayers": steps, **form, **_data(ae, rows, classes, form["shape"] is not None), "noise": _noise(ae),
-            "codeRanges": np.quantile(codes, QUANTILES, axis=0).T.tolist(),
-            "step": None if rows is None else _step(ae, rows, steps),
-            "map": None if rows is None or ae.code_size < 2 else {**_map(codes, classes), "bounds": bounds}}
+    steps = sum(bool(layer.parameters) for layer in encoder.layers)
+    described = {**_network(ae), "encoderLayers": steps, **form, **_data(ae, rows, classes, form["shape"] is not None),
+                 "noise": _noise(ae), "codeRanges": np.quantile(codes, QUANTILES, axis=0).T.tolist(), "map": None, "step": None}
+    if rows is not None:
+        described["step"] = _step(ae, rows, steps)
+        if ae.code_size > 1:
+            described["map"] = {**_map(codes, classes), "bounds": BOUNDS[ae.code_activation]}
+    return described
 
 
 def _network(ae: Autoencoder) -> Json:
     """Layers, each with its activation, and their parameters in a row: W (unless tied) and b of each."""
     layers: list[Json] = []
     numbers: list[Array] = []
-    names = [name.removesuffix(".b") for name in ae.network_.params if name.endswith(".b")]
+    names = _layer_names(ae)
     learning = [layer for layer in ae.network_.layers if layer.parameters]
     for layer in ae.network_.layers:
         if layer.parameters:
@@ -62,23 +70,27 @@ def _network(ae: Autoencoder) -> Json:
     return {"layers": layers, "parameters": _base64(*numbers)}
 
 
-def _form(ae: Autoencoder, feature_names: Sequence[str] | None, image_shape: tuple[int, int] | None) -> Json:
-    """Whether a row is an image or a table, and what its features are called."""
-    n = ae.n_features_in_
-    names = getattr(ae, "feature_names_in_", None) if feature_names is None else feature_names
-    if image_shape is not None:
-        if feature_names is not None:
-            raise ValueError("expected image_shape or feature_names, got both: a row is an image or a table")
-        height, width = inputs.whole_numbers(image_shape, "image_shape")
-        if height * width != n:
-            raise ValueError(f"expected an image_shape of {n} pixels, got {image_shape!r}")
-        return {"shape": [height, width], "features": None}
-    side = math.isqrt(n)
-    if names is None and side * side == n and side >= SMALLEST_IMAGE:
-        return {"shape": [side, side], "features": None}
+def _layer_names(ae: Autoencoder) -> list[str]:
+    """encoder.0, ..., decoder.0, ..."""
+    return [name.removesuffix(".b") for name in ae.network_.params if name.endswith(".b")]
+
+
+def _form(n: int, names: Sequence[str] | None, image_shape: Sequence[int] | None) -> Json:
+    """Whether a row of n features is an image or a table, and what its features are called."""
     if names is not None and len(names) != n:
         raise ValueError(f"expected feature_names of {n} features, got {len(names)}")
-    return {"shape": None, "features": [f"x{i}" for i in range(n)] if names is None else list(map(str, names))}
+    side = math.isqrt(n)
+    if image_shape is None and names is None and side * side == n and side >= SMALLEST_IMAGE:
+        image_shape = side, side
+    if image_shape is None:
+        return {"shape": None, "features": [f"x{i}" for i in range(n)] if names is None else list(map(str, names))}
+    if names is not None:
+        raise ValueError("expected image_shape, or feature_names (the model's own, if it has some), got both: a row is an image "
+                         "or a table")
+    shape = inputs.whole_numbers(image_shape, "image_shape")
+    if len(shape) != 2 or shape[0] * shape[1] != n:
+        raise ValueError(f"expected image_shape as (height, width) of {n} pixels, got {tuple(shape)}")
+    return {"shape": shape, "features": None}
 
 
 def _data(ae: Autoencoder, rows: Array | None, classes: list[str] | None, image: bool) -> Json:
@@ -129,33 +141,35 @@ def _map(codes: Array, classes: list[str] | None) -> Json:
 
 def _step(ae: Autoencoder, rows: Array, encoder_layers: int) -> Json | None:
     """A training step on the first row that can be a target; None if there is none."""
-    row = 0
+    usable = np.arange(len(rows))
     if ae.loss == "binary_crossentropy":
         T = inputs.as_floats(rows, ae.network_.dtype, ae.scaling_)
         usable = np.flatnonzero(((T >= 0) & (T <= 1)).all(axis=1))
-        if not len(usable):
-            return None
-        row = int(usable[0])
+    if not len(usable):
+        return None
+    row, names = int(usable[0]), _layer_names(ae)
     step = ae.trace(rows[row:row + 1])
-    last = len([layer for layer in ae.network_.layers if layer.parameters])
-    names = [name.removesuffix(".b") for name in ae.network_.params if name.endswith(".b")]
-    entries = []
-    for entry in step.entries:
-        about = entry.to_dict(values=False)
-        source, definition = entry.source, entry.definition
-        entries.append({**{name: about[name] for name in ("name", "kind", "formula", "inputs", "shape", "stats")},
-                        "source": str(source), "code": source.text, "definition": definition and definition.text,
-                        "column": _column(entry.name, names, encoder_layers), "label": re.sub(r"(en|de)coder\.\d+\.", "", entry.name),
-                        "values": _base64(entry.value) if entry.value.size <= WHOLE else None})
+    entries = [{**_entry(entry), "column": _column(entry.name, names, encoder_layers)} for entry in step.entries]
     return {"row": row, "loss": step.loss, "optimizer": step.optimizer, "entries": entries}
+
+
+def _entry(entry: Entry) -> Json:
+    """A number of the step: what it is, where it is computed, and the numbers themselves unless they are too many."""
+    about = entry.to_dict(values=False)
+    return {**{name: about[name] for name in ("name", "kind", "formula", "inputs", "shape", "stats")},
+            "source": str(entry.source), "code": entry.source.text, "definition": entry.definition and entry.definition.text,
+            "label": re.sub(r"(en|de)coder\.\d+\.", "", entry.name),
+            "values": _base64(entry.value) if entry.value.size <= WHOLE else None}
 
 
 def _column(name: str, layers: list[str], encoder_layers: int) -> int:
     """Where an entry of the step is shown: 0 for the data, then a column for each layer, and one for the loss."""
     of_layer = next((i for i, layer in enumerate(layers, 1) if f"{layer}." in name), None)
     numbered = re.fullmatch(r"d?[za](\d+)(_\w+)?", name)
-    if of_layer or numbered:
-        return of_layer or int(numbered[1])
+    if of_layer is not None:
+        return of_layer
+    if numbered:
+        return int(numbered[1])
     if re.fullmatch(r"d?code(_\w+)?", name):
         return encoder_layers
     if re.fullmatch(r"d?(logits|y)", name):
