@@ -34,10 +34,16 @@ function drawCells(canvas, values, columns, colour, selected = null) {
     pen.fillRect((i % columns) * cell, Math.floor(i / columns) * cell, cell, cell);
   });
   if (columns < 20) drawGrid(pen, columns, rows, cell);
-  if (selected !== null) {
-    pen.lineWidth = Math.min(10, Math.max(4, cell / 5));
-    pen.strokeStyle = "#000";
-    pen.strokeRect((selected % columns) * cell + 1, Math.floor(selected / columns) * cell + 1, cell - 2, cell - 2);
+  if (selected !== null) drawFrame(pen, (selected % columns) * cell, Math.floor(selected / columns) * cell, cell);
+}
+
+// Black within white, to be seen on any ground.
+function drawFrame(pen, left, top, side) {
+  const thick = Math.min(8, Math.max(4, side / 6));
+  for (const [colour, width, out] of [["#fff", thick, thick / 2], ["#000", thick, 0]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.strokeRect(left - out, top - out, side + 2 * out, side + 2 * out);
   }
 }
 

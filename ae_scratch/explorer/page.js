@@ -16,6 +16,7 @@ const state = {
   place: null,  // on the map, where the code was set there
   unit: {layer: 0, index: 0},
 };
+let pen = null;  // column and row, while the arrow keys move it
 let passes;  // of all layers, for the state as it is
 const fullScale = layers.map(() => samples.length ? 1e-30 : 1);  // which activation is drawn in full colour
 
@@ -51,7 +52,7 @@ function drawData(canvas, x, selected = null) {
 
 function showFlow(clean, seen) {
   const output = passes.at(-1).a, reconstruction = unscaleData(output, model.scaling);
-  if (model.shape) drawData(byId("drawing"), state.x);
+  if (model.shape) drawData(byId("drawing"), state.x, pen && Math.floor(pen[1]) * model.shape[1] + Math.floor(pen[0]));
   drawData(byId("seen"), unscaleData(seen, model.scaling));
   layers.forEach((layer, l) => {
     const selected = state.unit.layer === l ? state.unit.index : null;
@@ -83,7 +84,7 @@ function featureName(i) {
 
 // ---- a unit and its arithmetic ---------------------------------------------------------------------------------------
 
-const TERMS = 10;  // written out
+const TERMS = 8;  // written out
 
 function showUnit() {
   const {layer: l, index} = state.unit, layer = layers[l], {x, z, a} = passes[l];
@@ -92,7 +93,8 @@ function showUnit() {
   drawSigned(byId("unit-weights"), w, columns);
   drawSigned(byId("unit-products"), products, columns);
   byId("unit-title").textContent = l === layers.length - 1
-    ? `Output: ${featureName(index)}, ${show(a[index])}` : `Unit ${index} of ${layerName(l)}: ${show(a[index])}`;
+    ? `Output, ${featureName(index)}: ${show(a[index])}` : `Unit ${index} of ${layerName(l)}: ${show(a[index])}`;
+  byId("unit-line").textContent = `${byId("unit-title").textContent}; its arithmetic is below.`;
   const order = Array.from(products.keys()).sort((i, j) => Math.abs(products[j]) - Math.abs(products[i]));
   const rest = order.slice(TERMS), add = (sum, i) => sum + products[i];
   byId("arithmetic").tBodies[0].replaceChildren(
@@ -173,27 +175,41 @@ function paint(column, row) {
 }
 
 function addDrawing() {
-  const canvas = byId("drawing"), [rows, columns] = model.shape;
-  let last = null, down = false, at = [columns / 2, rows / 2];
+  const canvas = byId("drawing"), [rows, columns] = model.shape, clear = () => setInput(model.blank);
+  let last = null;
   onDrag(canvas, (x, y, first) => {
     const to = [x * columns, y * rows], from = first ? to : last;
     const steps = Math.max(1, Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1])));
+    pen = null;
     if (first && state.sample !== null) clear();  // the first stroke begins a drawing of its own
     for (let i = 1; i <= steps; i++) paint(from[0] + (to[0] - from[0]) * i / steps, from[1] + (to[1] - from[1]) * i / steps);
     last = to;
   });
-  onArrows(canvas, (right, below) => {
-    at = [Math.min(columns, Math.max(0, at[0] + right)), Math.min(rows, Math.max(0, at[1] + below))];
-    if (down) paint(...at);
-  });
+  byId("clear").addEventListener("click", clear);
+  addPen(canvas, rows, columns);
+}
+
+// Drawing with the keyboard.
+function addPen(canvas, rows, columns) {
+  let down = false;
+  const go = (right, below) => {
+    const [x, y] = pen ?? [columns / 2, rows / 2];
+    pen = [Math.min(columns - 0.5, Math.max(0.5, x + right)), Math.min(rows - 0.5, Math.max(0.5, y + below))];
+    if (down) paint(...pen);
+    else update();
+  };
+  onArrows(canvas, go);
   canvas.addEventListener("keydown", (event) => {
     if (event.key !== " ") return;
     event.preventDefault();
     down = !down;
-    if (down) paint(...at);
+    go(0, 0);
   });
-  const clear = () => setInput(model.blank);
-  byId("clear").addEventListener("click", clear);
+  canvas.addEventListener("blur", () => {
+    pen = null;
+    down = false;
+    update();
+  });
 }
 
 function addFeatures() {
@@ -215,7 +231,7 @@ function addFeatures() {
 function showFeatures(reconstruction) {
   Array.from(byId("features").tBodies[0].rows).forEach((row, i) => {
     const [low, high] = model.featureRanges[i], [number, slider] = row.querySelectorAll("input");
-    if (document.activeElement !== number) number.value = Number(state.x[i].toPrecision(6));
+    if (document.activeElement !== number) number.value = Number(state.x[i].toPrecision(5));
     slider.value = state.x[i];
     row.querySelector("i").style.left = `${100 * Math.min(1, Math.max(0, (reconstruction[i] - low) / (high - low || 1)))}%`;
     row.cells[3].textContent = show(reconstruction[i]);

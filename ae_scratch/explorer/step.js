@@ -62,6 +62,7 @@ function showEntry() {
     other.chip.classList.toggle("used", used.has(other.name));
   });
   byId("step-at").value = at;
+  byId("step-map").scrollLeft = entry.chip.offsetLeft - byId("step-map").clientWidth / 2;
   byId("step-back").disabled = at === 0;
   byId("step-next").disabled = at === entries.length - 1;
   byId("step-name").textContent = `${at + 1} of ${entries.length}: ${entry.name}`;
