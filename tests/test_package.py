@@ -12,8 +12,8 @@ FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "safetensors", "machine"},
     {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca"},
     {"network", "architecture"}, {"training"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
-    {"autoencoder", "persistence", "export"},
-    {"datasets", "diagnostics"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
+    {"trace"}, {"autoencoder", "persistence", "export"},
+    {"datasets", "diagnostics", "explorer"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 
 def imports_of(path):

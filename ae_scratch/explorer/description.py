@@ -39,7 +39,7 @@ def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: 
         inputs.require_names(X, names, stacklevel=4)
     ae = copy.copy(ae)
     vars(ae).pop("feature_names_in_", None)  # what follows are arrays, which have none
-    rows = None if X is None else inputs.as_matrix(X, np.dtype(np.float64), n_features)
+    rows = None if X is None else inputs.as_matrix(X, np.dtype(np.float64), n_features, keep=inputs.kept(X, exact=True))
     classes = None if labels is None else _labels(labels, rows)
     form = _form(n_features, names if feature_names is None else feature_names, image_shape)
     codes = np.asarray(ae.encode(_random_rows(ae) if rows is None else rows), np.float64)
@@ -55,19 +55,16 @@ def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: 
 
 def _network(ae: Autoencoder) -> Json:
     """Layers, each with its activation, and their parameters in a row: W (unless tied) and b of each."""
-    layers: list[Json] = []
-    numbers: list[Array] = []
-    names = _layer_names(ae)
-    learning = [layer for layer in ae.network_.layers if layer.parameters]
-    for layer in ae.network_.layers:
+    network, described = ae.network_, list[Json]()
+    learning = [layer for layer in network.layers if layer.parameters]
+    for layer, n_in, units in zip(network.layers, network.widths, network.widths[1:]):
         if layer.parameters:
             tied = learning.index(layer.source) if isinstance(layer, TiedDense) else None
-            n_in, units = layer.W.shape if tied is None else layer.W.shape[::-1]
-            layers.append({"name": names[len(layers)], "inputs": n_in, "units": units, "activation": "identity", "tied": tied})
-            numbers += [getattr(layer, name) for name in layer.parameters]
+            described.append({"name": _layer_names(ae)[len(described)], "inputs": n_in, "units": units, "activation": "identity",
+                              "tied": tied})
         elif type(layer) in NAMES:
-            layers[-1]["activation"] = NAMES[type(layer)]
-    return {"layers": layers, "parameters": _base64(*numbers)}
+            described[-1]["activation"] = NAMES[type(layer)]
+    return {"layers": described, "parameters": _base64(*network.params.values())}
 
 
 def _layer_names(ae: Autoencoder) -> list[str]:
@@ -140,10 +137,10 @@ def _map(codes: Array, classes: list[str] | None) -> Json:
 
 
 def _step(ae: Autoencoder, rows: Array, encoder_layers: int) -> Json | None:
-    """A training step on the first row that can be a target; None if there is none."""
+    """A training step on the first row that can be a target; None if there is none among the first ones."""
     usable = np.arange(len(rows))
     if ae.loss == "binary_crossentropy":
-        T = inputs.as_floats(rows, ae.network_.dtype, ae.scaling_)
+        T = inputs.as_floats(rows[:SAMPLES], ae.network_.dtype, ae.scaling_)
         usable = np.flatnonzero(((T >= 0) & (T <= 1)).all(axis=1))
     if not len(usable):
         return None
