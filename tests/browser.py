@@ -42,6 +42,8 @@ class Browser:
         self.driver.stdout.close()
 
     def open(self, path):
+        """Load a page anew."""
+        self._post("/url", {"url": "about:blank"})
         self._post("/url", {"url": Path(path).resolve().as_uri()})
 
     def run(self, script, *arguments):

@@ -2,7 +2,7 @@
 "use strict";
 
 const POSITIVE = [0, 114, 178], NEGATIVE = [213, 94, 0];  // blue and vermilion of Okabe and Ito's palette
-const CLASSES = ["#0072B2", "#D55E00", "#007A5A", "#000000", "#A8437F", "#9A6A00", "#2F7FB0"];  // theirs, darkened for text
+const CLASSES = ["#0072B2", "#D55E00", "#007A5A", "#000000", "#A8437F", "#9A6A00", "#6B6B6B"];  // theirs, dark enough for text
 
 // White for 0, blue for positive and vermilion for negative numbers, full at -1 and 1.
 function signedColour(value) {
@@ -29,12 +29,22 @@ function drawCells(canvas, values, columns, colour, selected = null) {
   canvas.width = columns * cell;
   canvas.height = rows * cell;
   const pen = canvas.getContext("2d");
-  values.forEach((value, i) => {
-    pen.fillStyle = `rgb(${colour(value).join(" ")})`;
-    pen.fillRect((i % columns) * cell, Math.floor(i / columns) * cell, cell, cell);
-  });
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(drawDots(values, columns, rows, colour), 0, 0, canvas.width, canvas.height);
   if (columns < 20) drawGrid(pen, columns, rows, cell);
   if (selected !== null) drawFrame(pen, (selected % columns) * cell, Math.floor(selected / columns) * cell, cell);
+}
+
+const dots = document.createElement("canvas");  // one for all: it is copied from at once
+
+// A picture with one dot for each value.
+function drawDots(values, columns, rows, colour) {
+  dots.width = columns;
+  dots.height = rows;
+  const pen = dots.getContext("2d"), image = pen.createImageData(columns, rows);
+  values.forEach((value, i) => image.data.set([...colour(value), 255], 4 * i));
+  pen.putImageData(image, 0, 0);
+  return dots;
 }
 
 // Black within white, to be seen on any ground.

@@ -73,10 +73,7 @@ const layerCanvas = (l) => byId(`layer-${l}`);
 const layerName = (l) => l === model.encoderLayers - 1 ? "code" : l === layers.length - 1 ? "output" : layers[l].name;
 
 // What input i of a layer is called.
-function inputName(l, i) {
-  if (l > 0) return `${layerName(l - 1)}, unit ${i}`;
-  return featureName(i);
-}
+const inputName = (l, i) => l > 0 ? `unit ${i}` : featureName(i);
 
 function featureName(i) {
   return model.shape ? `pixel ${Math.floor(i / model.shape[1])}, ${i % model.shape[1]}` : model.features[i];
@@ -95,6 +92,7 @@ function showUnit() {
   byId("unit-title").textContent = l === layers.length - 1
     ? `Output, ${featureName(index)}: ${show(a[index])}` : `Unit ${index} of ${layerName(l)}: ${show(a[index])}`;
   byId("unit-line").textContent = `${byId("unit-title").textContent}; its arithmetic is below.`;
+  byId("unit-input").textContent = l > 0 ? layerName(l - 1) : "input";
   const order = Array.from(products.keys()).sort((i, j) => Math.abs(products[j]) - Math.abs(products[i]));
   const rest = order.slice(TERMS), add = (sum, i) => sum + products[i];
   byId("arithmetic").tBodies[0].replaceChildren(
@@ -163,29 +161,29 @@ function addSamples() {
   });
 }
 
-// A soft round pen, a tenth of the picture wide.
-function paint(column, row) {
+// x with a dot of a soft round pen, a tenth of the picture wide.
+function painted(x, column, row) {
   const [height, columns] = model.shape, [black, white] = model.levels, radius = Math.max(0.7, height / 20);
-  const x = state.x.map((value, i) => {
+  return x.map((value, i) => {
     const away = Math.hypot(i % columns + 0.5 - column, Math.floor(i / columns) + 0.5 - row);
     const ink = Math.min(1, Math.max(0, 1.3 - away / (1.3 * radius)));
     return Math.max(value, black + ink * (white - black));
   });
-  setInput(x);
 }
 
 function addDrawing() {
-  const canvas = byId("drawing"), [rows, columns] = model.shape, clear = () => setInput(model.blank);
+  const canvas = byId("drawing"), [rows, columns] = model.shape;
   let last = null;
-  onDrag(canvas, (x, y, first) => {
-    const to = [x * columns, y * rows], from = first ? to : last;
+  onDrag(canvas, (right, below, first) => {
+    const to = [right * columns, below * rows], from = first ? to : last;
     const steps = Math.max(1, Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1])));
     pen = null;
-    if (first && state.sample !== null) clear();  // the first stroke begins a drawing of its own
-    for (let i = 1; i <= steps; i++) paint(from[0] + (to[0] - from[0]) * i / steps, from[1] + (to[1] - from[1]) * i / steps);
+    let x = first && state.sample !== null ? Float64Array.from(model.blank) : state.x;  // no drawing on a sample
+    for (let i = 1; i <= steps; i++) x = painted(x, ...from.map((value, k) => value + (to[k] - value) * i / steps));
+    setInput(x);
     last = to;
   });
-  byId("clear").addEventListener("click", clear);
+  byId("clear").addEventListener("click", () => setInput(model.blank));
   addPen(canvas, rows, columns);
 }
 
@@ -195,7 +193,7 @@ function addPen(canvas, rows, columns) {
   const go = (right, below) => {
     const [x, y] = pen ?? [columns / 2, rows / 2];
     pen = [Math.min(columns - 0.5, Math.max(0.5, x + right)), Math.min(rows - 0.5, Math.max(0.5, y + below))];
-    if (down) paint(...pen);
+    if (down) setInput(painted(state.x, ...pen));
     else update();
   };
   onArrows(canvas, go);
@@ -213,7 +211,7 @@ function addPen(canvas, rows, columns) {
 }
 
 function addFeatures() {
-  byId("features").hidden = false;
+  byId("features-box").hidden = false;
   model.features.forEach((name, i) => {
     const [low, high] = model.featureRanges[i], about = {min: low, max: high, step: (high - low) / 100 || 1};
     const number = make("input", {type: "number", step: "any", "aria-label": name});
@@ -301,7 +299,7 @@ function showCode() {
 // ---- the map ---------------------------------------------------------------------------------------------------------
 
 const TILES = 16;  // in each direction
-let tiles = null;  // the picture of all decoded places, once made
+const grounds = {};  // what is below the place on the map, with and without decoded places, once drawn
 
 function addMap() {
   byId("map-part").hidden = false;
@@ -350,8 +348,7 @@ function showMap() {
   const canvas = byId("map"), pen = canvas.getContext("2d"), size = canvas.width;
   pen.clearRect(0, 0, size, size);
   const decoded = byId("tiles").checked;
-  if (decoded) pen.drawImage(tiles ??= drawTiles(size), 0, 0);
-  drawPoints(pen, size, decoded);
+  pen.drawImage(grounds[decoded] ??= drawGround(size, decoded), 0, 0);
   const [x, y] = positionOf(state.place ?? placeOf(code(), model.map));
   for (const [colour, thick] of [["#fff", 8], ["#000", 3]]) {
     pen.strokeStyle = colour;
@@ -362,25 +359,24 @@ function showMap() {
   }
 }
 
-let points = null;
-
-function drawPoints(pen, size, faint) {
-  points ??= split(floats(model.map.points), 2);
-  pen.globalAlpha = faint ? 0.6 : 0.85;
+// The codes of X, over what the decoder makes of each place if that is wanted.
+function drawGround(size, decoded) {
+  const ground = make("canvas", {width: size, height: size}), pen = ground.getContext("2d");
+  if (decoded) drawTiles(pen, size / TILES);
+  pen.globalAlpha = decoded ? 0.6 : 0.85;
   pen.font = "bold 15px system-ui, sans-serif";
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  points.forEach((point, i) => {
+  split(floats(model.map.points), 2).forEach((point, i) => {
     const [x, y] = positionOf(Array.from(point)), k = model.map.classes ? model.map.classOf[i] : 0;
-    pen.fillStyle = faint ? "#ffd24d" : CLASSES[k % CLASSES.length];
+    pen.fillStyle = decoded ? "#ffd24d" : CLASSES[k % CLASSES.length];
     if (model.map.classes) pen.fillText(glyph(k), x * size, y * size);
     else pen.fillRect(x * size - 3, y * size - 3, 6, 6);
   });
-  pen.globalAlpha = 1;
+  return ground;
 }
 
-function drawTiles(size) {
-  const whole = make("canvas", {width: size, height: size}), pen = whole.getContext("2d"), side = size / TILES;
+function drawTiles(pen, side) {
   const tile = make("canvas");
   for (let row = 0; row < TILES; row++) {
     for (let column = 0; column < TILES; column++) {
@@ -389,12 +385,19 @@ function drawTiles(size) {
       pen.drawImage(tile, column * side, row * side, side, side);
     }
   }
-  return whole;
 }
 
 // ---- the address, in which a view can be passed on ---------------------------------------------------------------------
 
+let resting = null;
+
+// Not before the page has rested for a moment: a browser refuses to change the address all the time.
 function keepInAddress() {
+  clearTimeout(resting);
+  resting = setTimeout(writeAddress, 300);
+}
+
+function writeAddress() {
   const {sample, noise, unit} = state;
   const view = new URLSearchParams({...(sample === null ? {} : {sample}), noise: noise.kind, amount: noise.amount,
     unit: `${unit.layer}.${unit.index}`});

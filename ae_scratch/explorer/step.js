@@ -25,7 +25,7 @@ function addChips() {
     make("span"), ...columns.map((name) => make("b", {}, name)));
   const cells = {};
   for (const [kind, title] of Object.entries(KINDS)) {
-    table.append(make("b", {}, title));
+    table.append(make("b", {class: "way"}, title));
     columns.forEach((_, column) => table.append(cells[kind + column] = make("span", {class: kind})));
   }
   model.step.entries.forEach((entry, i) => {
