@@ -26,8 +26,7 @@ CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
 RETRY = 16  # chunks after which another number of threads is tried
-BAND = int(os.environ.get("BAND", 8192))
-BLOCK = int(os.environ.get("BLOCK", 96))  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
+BLOCK = 96  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
 
 
 def shares(total: int, threads: int, unit: int) -> list[tuple[int, int]]:
@@ -60,37 +59,24 @@ class Plan:
         self.A, self.dA = (aligned_zeros(int(self.starts[-1]), network.dtype) for _ in range(2))
         self.T = aligned_zeros(rows * self.widths[-1], network.dtype) if own_target else None
         self.figures = tuple(np.zeros(rows, network.dtype) for _ in range(2))
-        self.shares = [self._share(thread, rows_of_thread, places)
-                       for thread, rows_of_thread in enumerate(shares(rows, threads, SQUARE))]
+        weights = [shares(place.shape[0], threads, SQUARE) for place in places]
+        self.shares = [self._share(thread, begin, end, places, [part[thread] for part in weights])
+                       for thread, (begin, end) in enumerate(shares(rows, threads, SQUARE))]
 
-    def _share(self, thread: int, rows: tuple[int, int], places: list[Place]) -> tuple[Any, ...]:
-        """Blocks of some rows of the batch, and bands of rows of each W; b goes with the first band of the last thread."""
-        blocks = cut(*rows, -(-(rows[1] - rows[0]) // BLOCK) or 1)
-        mine = [(start + begin * width, end - begin, width)
-                for begin, end in blocks for start, width in zip(self.starts, self.widths)]
+    def _share(self, thread: int, begin: int, end: int, places: list[Place], weights: list[tuple[int, int]]) -> tuple[Any, ...]:
+        """Rows begin to end of the batch and, of each W, the rows in ``weights``; b goes with the last thread."""
+        mine = [(start + begin * width, end - begin, width) for start, width in zip(self.starts, self.widths)]
         everything = [(start, self.rows, width) for start, width in zip(self.starts, self.widths)]
-        bands = [shares(place.shape[0], self.threads, SQUARE)[thread] for place in places]
-        count = max(bands_of(high - low, place.shape[1]) for place, (low, high) in zip(places, bands))
-        columns, grads, owned = [], [], []
-        for band, rows_of_W in enumerate(zip(*[cut(low, high, count) for low, high in bands])):
-            own_b = thread == self.threads - 1 and band == 0
-            for all_rows, (shape, W, b), (low, high) in zip(everything, places, rows_of_W):
-                columns.append((*all_rows, low, high))
-                grads.append((W + low * shape[1], high - low, shape[1], b, shape[1] * own_b))
-                owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * own_b)]
+        columns = [(*place, low, high) for place, (low, high) in zip(everything, weights)]
+        with_b, unused = thread == self.threads - 1, len(self.gradient) - (thread + 1) * max(self.widths)
+        grads, owned = [], [(0, 0)]
+        for (shape, W, b), (low, high) in zip(places, weights):
+            grads.append((W + low * shape[1], high - low, shape[1], b if with_b else unused, shape[1]))
+            owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * with_b)]
         n_out = self.widths[-1]
-        T = (Activations(self.A, [mine[n] for n in range(0, len(mine), len(self.widths))]) if self.T is None else
-             Activations(self.T, [(begin * n_out, end - begin, n_out) for begin, end in blocks]))
-        return (np.array(blocks, np.int64), Activations(self.A, mine), Activations(self.dA, mine), T, Columns(self.A, columns),
+        T = Activations(self.A, mine[:1]) if self.T is None else Activations(self.T, [(begin * n_out, end - begin, n_out)])
+        return (begin, Activations(self.A, mine), Activations(self.dA, mine), T, Columns(self.A, columns),
                 Activations(self.dA, everything), Gradients(self.gradient, grads), np.array(owned, np.int64))
-
-
-def cut(begin: int, end: int, count: int) -> list[tuple[int, int]]:
-    return [(begin + a, begin + b) for a, b in shares(end - begin, count, SQUARE)]
-
-
-def bands_of(rows: int, columns: int) -> int:
-    return max(1, rows // max(1, BAND // max(1, columns)))
 
 
 def places_of(network: Network) -> list[Place]:
@@ -119,7 +105,7 @@ class Engine:
         self.job = job
         self.plans: dict[tuple[int, int], Plan] = {}
         theta, optimizer = job.network.params.vector, job.optimizer
-        self.gradient = aligned_zeros(theta.size, theta.dtype)
+        self.gradient = aligned_zeros(theta.size + most_threads * max(job.network.widths), theta.dtype)
         moments = [aligned_zeros(theta.size, theta.dtype) for _ in range(2)]
         if isinstance(optimizer, Adam):
             given, (optimizer.m, optimizer.v) = (optimizer.m, optimizer.v), moments

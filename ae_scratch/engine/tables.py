@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import typeof, types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed
 from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, models, overload, overload_method, register_model,
                              typeof_impl, unbox)
 
@@ -37,13 +36,9 @@ class Record(NamedTuple):
 
 
 class Table:
-    """A vector, and where in it each of several things lies.
-
-    A table may hold several groups of things, their places one below the other: ``group`` chooses one.
-    """
+    """A vector, and where in it each of several things lies."""
 
     present: frozenset[str] = frozenset()
-    first = 0  # the place that [0] is made from
 
     def __init__(self, vector: Array, places: Any, numbers: Any = ()):
         self.vector, self.places, self.numbers = vector, np.array(places, np.int64), np.array(numbers, np.float64)
@@ -80,7 +75,7 @@ class TableType(types.Type):  # type: ignore[misc]
     def __init__(self, role: str, dtype: Any, present: frozenset[str]):
         self.role, self.present = role, present
         self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C")),
-                       ("numbers", types.Array(types.float64, 1, "C")), ("first", types.int64)]
+                       ("numbers", types.Array(types.float64, 1, "C"))]
         super().__init__(f"{role}({dtype}, {sorted(present)})")
 
 
@@ -93,7 +88,6 @@ class TableModel(models.StructModel):  # type: ignore[misc]
 make_attribute_wrapper(TableType, "vector", "vector")
 make_attribute_wrapper(TableType, "places", "places")
 make_attribute_wrapper(TableType, "numbers", "numbers")
-make_attribute_wrapper(TableType, "first", "first")
 
 
 @typeof_impl.register(Table)
@@ -119,16 +113,6 @@ def kinds_of(context, table):
     return KindsType(table.present)(table), lambda context, *_: context.get_dummy_value()
 
 
-@intrinsic
-def group(context, table, first):
-    """The same table, [0] of which is made from the place ``first``."""
-    def emit(context, builder, signature, values):
-        struct = cgutils.create_struct_proxy(table)(context, builder, value=values[0])
-        struct.first = context.cast(builder, values[1], first, types.int64)
-        return impl_ret_borrowed(context, builder, table, struct._getvalue())
-    return table(table, first), emit
-
-
 @overload(operator.getitem, jit_options=INNER)
 def _item(table, i):
     if isinstance(table, TableType):
@@ -136,17 +120,17 @@ def _item(table, i):
 
 
 def _activations(table, i):
-    p, i = table.places, table.first + i
+    p = table.places
     return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2])
 
 
 def _columns(table, i):
-    p, i = table.places, table.first + i
+    p = table.places
     return view(matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), 0, p[i, 1], p[i, 3], p[i, 4] - p[i, 3])
 
 
 def _gradients(table, i):
-    p, i = table.places, table.first + i
+    p = table.places
     return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), part(table.vector, p[i, 3], p[i, 4])
 
 

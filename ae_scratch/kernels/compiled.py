@@ -68,10 +68,10 @@ def _affine(X, W, b, out=None):
 @compiles(ops.sum_rows)
 def _sum_rows(A, out=None):
     def sum_rows(A, out=None):
-        for j in range(out.shape[0]):
+        for j in range(A.shape[1]):
             out[j] = 0
         for i in range(A.shape[0]):
-            for j in range(out.shape[0]):
+            for j in range(A.shape[1]):
                 out[j] += A[i, j]
     return sum_rows
 
