@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import inputs
+from . import inputs, scaling
+from .callbacks import Callbacks, EarlyStopping, Training
 from .errors import NotFittedError
 from .gradcheck import Report, check_gradients
-from .kernels.philox import Stream
+from .kernels.philox import Stream, permutation
 from .kernels.reference import Array
 from .layers import ACTIVATIONS, Dense, Layer
 from .losses import LOSSES, BinaryCrossEntropy, Loss
@@ -21,12 +22,26 @@ from .noise import GaussianNoise
 from .optimizers import OPTIMIZERS, SGD, Adam
 from .penalties import REDUCTIONS, L1Activity
 from .progress import Progress
+from .scaling import SCALINGS, Scaling
+from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
 from .training import Figures, History, Job, evaluate, train
 
 ENGINES = ("numpy", "numba")
-SCALINGS = {"bytes": 255.0}  # what divides the data
+HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
 KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
+
+
+class Fitted(NamedTuple):
+    """What ``fit`` makes: taken over as a whole, at its end."""
+
+    network: Network
+    encoder_layers: int
+    loss: Loss
+    scaling: Scaling | None
+    optimizer: SGD | Adam
+    history: History
+    seed: int
 
 
 class Autoencoder:
@@ -48,14 +63,18 @@ class Autoencoder:
         Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's
         convention: ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
     scaling
-        None, or "bytes": inputs and targets are divided by 255 as they are read, and what ``decode`` and ``reconstruct`` return
-        is multiplied by 255 again. Losses, errors and scores are in scaled units.
+        What is done to inputs and targets as they are read, and undone in what ``decode`` and ``reconstruct`` return: None;
+        "bytes": x / 255; "minmax": each feature of the data that ``fit`` sees to [0, 1]; "standard": each to mean 0 and standard
+        deviation 1. Losses, errors and scores are in scaled units.
     noise
         None, or a ``GaussianNoise`` that corrupts the scaled inputs while training; the targets stay clean.
     optimizer, learning_rate
         "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
     batch_size, epochs
         Rows of a step; passes over the data.
+    validation_fraction, early_stopping
+        Share of the rows, drawn at random, that is held out, and whose figures are measured after each epoch; an
+        ``EarlyStopping``, which ends the training when they get no better.
     dtype
         "float32", or "float64" for checking.
     engine, threads
@@ -68,7 +87,8 @@ class Autoencoder:
         0 nothing, 1 progress on standard error, 2 one line per epoch.
 
     After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an
-    entry per epoch), ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
+    entry per epoch: objective, loss, penalty, and with validation data val_objective, val_loss, val_penalty), ``optimizer_``,
+    ``scaling_``, ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
     it was; one that is interrupted from the keyboard leaves the model fitted up to a completed step.
 
     >>> X = np.random.default_rng(0).random((64, 6))
@@ -81,8 +101,9 @@ class Autoencoder:
                  activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
                  loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
                  scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
-                 learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, dtype: str = "float32",
-                 engine: str = "numba", threads: int | None = None, random_state: int | None = None, verbose: int = 0):
+                 learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, validation_fraction: float = 0.0,
+                 early_stopping: EarlyStopping | None = None, dtype: str = "float32", engine: str = "numba",
+                 threads: int | None = None, random_state: int | None = None, verbose: int = 0):
         self.hidden_sizes = hidden_sizes
         self.code_size = code_size
         self.decoder_sizes = decoder_sizes
@@ -98,6 +119,8 @@ class Autoencoder:
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.epochs = epochs
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
         self.dtype = dtype
         self.engine = engine
         self.threads = threads
@@ -106,39 +129,42 @@ class Autoencoder:
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Autoencoder:
+    def fit(self, X: Any, y: Any = None, *, validation_data: Any = None,
+            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
         A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
-        by batch, other types are converted to ``dtype`` once.
+        by batch, other types are converted to ``dtype`` once. A memory-mapped file, as from ``np.load(path, mmap_mode="r")``, is
+        read as it is needed and may be larger than memory. So may a sequence of batches, anything with a length and ``X[i]`` a
+        matrix: each is one step, read once per epoch, whatever ``batch_size`` is; it has no y and no ``validation_fraction``.
+
+        validation_data: X_val or (X_val, y_val), whose figures ``history_`` gains as val_objective, val_loss and val_penalty.
+        callbacks: are called with a ``Training`` after each epoch, and end the training by returning True; see ``callbacks``.
 
         Raises TypeError or ValueError, before anything is changed, for settings or data that make no sense, and DivergedError if
         the objective does not stay finite.
         """
         self._check_settings()
-        dtype, divisor = np.dtype(self.dtype), self._divisor_set()
-        X = inputs.as_matrix(X, dtype, keep_bytes=True)
-        loss, noise = LOSSES[self.loss](), self.noise
-        T = _target(X, y, loss, dtype, divisor)
-        seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
-        network, encoder_layers = self._build(X.shape[1], seed)
-        if noise is not None and noise.redraw == "once" and X.dtype == dtype and divisor is None:
-            X, noise = noise.corrupt(X, seed), None  # other data are not to be copied: theirs is made again in each epoch
-        job = Job(_without_output(network, loss), loss, self._optimizer(), X, T, self.batch_size, seed, noise, divisor)
-        history: History = {"objective": [], "loss": [], "penalty": []}
-        progress = Progress(self.epochs, lines=self.verbose > 1) if self.verbose else None
-        try:
-            if self.engine == "numba":
-                _compiled().train(job, self.epochs, history, progress, self.threads)
-            else:
-                train(job, self.epochs, history, progress)
-        except KeyboardInterrupt:
-            self._adopt(network, encoder_layers, loss, history, seed, divisor)
-            raise
-        finally:
-            if progress:
-                progress.close()
-        return self._adopt(network, encoder_layers, loss, history, seed, divisor)
+        X, T, model = self._start(X, y)
+        watched = self._validation(X, T, validation_data, model)
+        stopping = () if self.early_stopping is None else (copy.deepcopy(self.early_stopping),)
+        return self._train(model, X, T, self.epochs, *watched, [*stopping, *callbacks])
+
+    def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
+        """Train for one more epoch, on X or on X and y as in ``fit``; the first call begins a model.
+
+        Parameters, the optimizer's state and the number of the epoch, hence order and noise, go on where the last epoch ended:
+        after ``fit`` for 3 epochs, or for 1 and two calls of this, the bytes are the same. What is learned of the data at the
+        start, a ``scaling`` of "minmax" or "standard", stays. There is no validation and no early stopping.
+        """
+        self._check_settings()
+        if hasattr(self, "network_"):
+            model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
+                           self.seed_)
+            X, T = self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_)
+        else:
+            X, T, model = self._start(X, y)
+        return self._train(model, X, T, 1)
 
     def fit_transform(self, X: Any, y: Any = None) -> Array:
         """Train on X and return its codes."""
@@ -146,19 +172,24 @@ class Autoencoder:
 
     # ---- use --------------------------------------------------------------------------------------------------------
 
-    def encode(self, X: Any) -> Array:
-        """Return the codes of X: (n, code_size)."""
-        return self._predict(self.encoder, self._matrix(X), self._divisor)
+    def encode(self, X: Any, out: Array | None = None) -> Array:
+        """Return the codes of X: (n, code_size).
 
-    def decode(self, codes: Any) -> Array:
-        """Return what the decoder makes of codes (n, code_size): (n, features)."""
+        out: an array of that shape and of the model's dtype to write them to, such as ``np.lib.format.open_memmap`` makes for
+        codes that are larger than memory.
+        """
+        return self._predict(self.encoder, self._matrix(X), self.scaling_, None, out)
+
+    def decode(self, codes: Any, out: Array | None = None) -> Array:
+        """Return what the decoder makes of codes (n, code_size): (n, features). out: as in ``encode``."""
         decoder = self.decoder
-        return self._unscaled(self._predict(decoder, inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes"), None))
+        codes = inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes", inputs.kept(codes))
+        return self._predict(decoder, codes, None, self.scaling_, out)
 
-    def reconstruct(self, X: Any) -> Array:
-        """Return ``decode(encode(X))``: (n, features)."""
+    def reconstruct(self, X: Any, out: Array | None = None) -> Array:
+        """Return ``decode(encode(X))``: (n, features). out: as in ``encode``."""
         X = self._matrix(X)
-        return self._unscaled(self._predict(self.network_, X, self._divisor))
+        return self._predict(self.network_, X, self.scaling_, self.scaling_, out)
 
     transform, inverse_transform, predict = encode, decode, reconstruct
 
@@ -168,11 +199,8 @@ class Autoencoder:
         loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
         """
         X = self._matrix(X)
-        network = _without_output(self.network_, self.loss_)
-        T = _target(X, y, self.loss_, network.dtype, self._divisor)
-        if self.engine == "numba":
-            return _compiled().evaluate(network, self.loss_, X, T, self.batch_size, self.threads, self._divisor)
-        return evaluate(network, self.loss_, X, T, self.batch_size, divisor=self._divisor)
+        T = self._target(X, y, self.loss_, self.network_.dtype, self.scaling_)
+        return self._figures(self.network_, self.loss_, self.scaling_, X, T)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
@@ -180,9 +208,10 @@ class Autoencoder:
         X, errors = self._matrix(X), []
         for start in range(0, len(X), BLOCK):
             part = X[start:start + BLOCK]
-            Y = self._predict(self.network_, part, self._divisor)
-            error = (inputs.as_floats(part, Y.dtype, self._divisor) - Y) ** 2
+            Y = self._predict(self.network_, part, self.scaling_)
+            error = (inputs.as_floats(part, Y.dtype, self.scaling_) - Y) ** 2
             errors.append(error if per_feature else error.mean(axis=1))
+            release(X)
         return np.concatenate(errors)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -216,13 +245,16 @@ class Autoencoder:
             self._check_settings()
             if np.ndim(weights.get("encoder.0.W", 0)) != 2:
                 raise ValueError("expected a matrix 'encoder.0.W' in the weights")
+            if self.scaling in ("minmax", "standard"):
+                raise ValueError(f"scaling={self.scaling!r} is learned from data: call fit(X) before set_weights")
             network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
         else:
             network, encoder_layers = self.network_, self._encoder_layers
         for name, array in _matching(weights, network).items():
             network.params[name][...] = array
         if not hasattr(self, "network_"):
-            self._adopt(network, encoder_layers, LOSSES[self.loss](), {}, 0, self._divisor_set())
+            learned = None if self.scaling is None else Scaling(scaling.BYTES)
+            self._adopt(Fitted(network, encoder_layers, LOSSES[self.loss](), learned, self._optimizer(), {}, 0))
         return self
 
     def summary(self) -> str:
@@ -239,8 +271,8 @@ class Autoencoder:
         """
         network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
-        T = inputs.as_floats(_target(X, y, loss, network.dtype, self._divisor), network.dtype, self._divisor)
-        X = inputs.as_floats(X, network.dtype, self._divisor)
+        T = inputs.as_floats(self._target(X, y, loss, network.dtype, self.scaling_), network.dtype, self.scaling_)
+        X = inputs.as_floats(X, network.dtype, self.scaling_)
         if entries is not None:
             inputs.whole(entries, "entries")
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
@@ -299,6 +331,9 @@ class Autoencoder:
             inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
         if self.noise is not None and not isinstance(self.noise, GaussianNoise):
             raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
+        inputs.number(self.validation_fraction, "validation_fraction", below=1)
+        if self.early_stopping is not None and not isinstance(self.early_stopping, EarlyStopping):
+            raise TypeError(f"early_stopping must be None or an EarlyStopping, got {self.early_stopping!r}")
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
@@ -323,25 +358,120 @@ class Autoencoder:
             return OPTIMIZERS[self.optimizer](self.learning_rate)
         return copy.deepcopy(self.optimizer)
 
-    def _predict(self, network: Network, X: Array, divisor: float | None) -> Array:
+    def _start(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and a model that has seen nothing yet."""
+        loss, dtype = LOSSES[self.loss](), np.dtype(self.dtype)
+        seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
+        learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
+        X, T = self._training_data(X, y, loss, dtype, learned)
+        network, encoder_layers = self._build(X.shape[1], seed)
+        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed)
+
+    def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
+                       n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
+        """Inputs and targets, checked; the targets' range too, if there is a loss."""
+        exact = self.scaling in ("minmax", "standard")
+
+        def read(part: Any, name: str) -> Array:
+            matrix = inputs.as_matrix(part, dtype, n_features, name, inputs.kept(part, exact))
+            return matrix if loss is None else self._target(matrix, None, loss, dtype, learned, name)
+
+        if is_sequence_of_batches(X):
+            if y is not None and np.ndim(y) != 1:
+                raise ValueError("a sequence of batches is its own target: expected y=None")
+            batches = Batches(X, read)
+            n_features = batches.shape[1]
+            return batches, batches
+        X = inputs.as_matrix(X, dtype, n_features, keep=inputs.kept(X, exact))
+        return X, X if loss is None else self._target(X, y, loss, dtype, learned)
+
+    def _validation(self, X: Array | Batches, T: Array | Batches, given: Any, model: Fitted) -> tuple[Array | None, Any]:
+        """The rows to train on, None for all, and inputs and targets to measure on, None for none."""
+        if given is not None:
+            pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+            dtype, n_features = model.network.dtype, model.network.widths[0]
+            X = inputs.as_matrix(pair[0], dtype, n_features, "validation data", inputs.kept(pair[0], _has_offset(model.scaling)))
+            return None, (X, self._target(X, pair[1], model.loss, dtype, model.scaling, "validation data"))
+        if not self.validation_fraction:
+            return None, None
+        if isinstance(X, Batches) or isinstance(T, Batches):
+            raise ValueError("validation_fraction needs rows to draw from, not a sequence of batches: use validation_data")
+        order, held = permutation(model.seed, HELD_OUT, len(X)), max(1, round(self.validation_fraction * len(X)))
+        if held == len(X):
+            raise ValueError(f"validation_fraction={self.validation_fraction} leaves nothing of {len(X)} rows to train on")
+        rows = np.sort(order[:held])
+        return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
+
+    def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
+               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
+        """Train the model for so many more epochs, and take it over."""
+        network, loss, noise = model.network, model.loss, self.noise
+        once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
+        if noise and once and isinstance(X, np.ndarray) and X.dtype == network.dtype:  # others: per epoch, rather than a copy
+            X, noise = noise.corrupt(X, model.seed), None
+        job = Job(_without_output(network, loss), loss, model.optimizer, X, T, self.batch_size, model.seed, noise, model.scaling,
+                  rows)
+        first = len(model.history.get("objective", ()))
+        told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
+
+        def after(epoch: int, figures: Figures) -> bool:
+            if validation is not None:
+                measured = self._figures(network, loss, model.scaling, *validation)
+                figures.update({f"val_{name}": value for name, value in measured.items()})
+            return told.epoch(figures)
+
+        progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
+        try:
+            told.tell("begin")
+            if self.engine == "numba":
+                _compiled().train(job, epochs, model.history, progress, first, after, self.threads)
+            else:
+                train(job, epochs, model.history, progress, first, after)
+            told.tell("end")
+        except KeyboardInterrupt:
+            self._adopt(model)
+            raise
+        finally:
+            if progress:
+                progress.close()
+        return self._adopt(model)
+
+    def _figures(self, network: Network, loss: Loss, learned: Scaling | None, X: Array, T: Array) -> Figures:
+        """Objective, loss and penalty of checked data, by the engine that is set."""
+        network = _without_output(network, loss)
         if self.engine == "numba":
-            return _compiled().predict(network, X, self.threads, divisor)
-        return network.predict(X, divisor=divisor)
+            figures: Figures = _compiled().evaluate(network, loss, X, T, self.batch_size, self.threads, learned)
+            return figures
+        return evaluate(network, loss, X, T, self.batch_size, scaling=learned)
 
-    def _divisor_set(self) -> float | None:
-        """The divisor of the ``scaling`` that is set; a fitted model keeps that of its fit in ``_divisor``."""
-        return None if self.scaling is None else SCALINGS[self.scaling]
+    def _predict(self, network: Network, X: Array, learned: Scaling | None, undo: Scaling | None = None,
+                 out: Array | None = None) -> Array:
+        """The network's output for checked data, scaled by ``learned``, with the scaling ``undo`` undone."""
+        Y = inputs.output(out, (len(X), network.widths[-1]), network.dtype)
+        for part in parts(len(X), X, Y):
+            if self.engine == "numba":
+                _compiled().predict(network, X[part], self.threads, learned, Y[part])
+            else:
+                network.predict(X[part], scaling=learned, out=Y[part])
+            if undo is not None:
+                undo.undo(Y[part])
+        return Y if out is None else out
 
-    def _unscaled(self, Y: Array) -> Array:
-        """Y, which is overwritten, in the units of the data."""
-        return Y if self._divisor is None else np.multiply(Y, self._divisor, out=Y)
+    def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
+        """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
+        T = X
+        if y is not None and np.ndim(y) != 1:
+            if np.shape(y) != X.shape:
+                raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
+            T, name = inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned))), "y"
+        if isinstance(loss, BinaryCrossEntropy):
+            inputs.require_unit_interval(T, name, dtype, learned)
+        return T
 
-    def _adopt(self, network: Network, encoder_layers: int, loss: Loss, history: History, seed: int,
-               divisor: float | None) -> Autoencoder:
+    def _adopt(self, model: Fitted) -> Autoencoder:
         """Take over what ``fit`` has made, all at once."""
-        self.network_, self.loss_, self.history_, self.seed_ = network, loss, history, seed
-        self._encoder_layers, self._divisor = encoder_layers, divisor
-        self.n_features_in_ = network.widths[0]
+        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model
+        self.n_features_in_ = model.network.widths[0]
         return self
 
     def _fitted(self) -> Network:
@@ -351,7 +481,11 @@ class Autoencoder:
 
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
-        return inputs.as_matrix(X, network.dtype, network.widths[0], keep_bytes=True)
+        return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, _has_offset(self.scaling_)))
+
+
+def _has_offset(learned: Scaling | None) -> bool:
+    return learned is not None and learned.offset is not None
 
 
 def _compiled() -> Any:
@@ -359,18 +493,6 @@ def _compiled() -> Any:
     from . import engine
 
     return engine
-
-
-def _target(X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], divisor: float | None) -> Array:
-    """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
-    T = X
-    if y is not None and np.ndim(y) != 1:
-        if np.shape(y) != X.shape:
-            raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
-        T = inputs.as_matrix(y, dtype, X.shape[1], "y", keep_bytes=True)
-    if isinstance(loss, BinaryCrossEntropy):
-        inputs.require_unit_interval(T, "X" if T is X else "y", dtype, divisor)
-    return T
 
 
 def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:

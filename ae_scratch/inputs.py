@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from .kernels.reference import Array
+from .scaling import Scaling, extremes
+from .streaming import blocks, mapping
 
 
-def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep_bytes: bool = False) -> Array:
+def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep: Iterable[str] = ()) -> Array:
     """Return X as a C-contiguous matrix of the given dtype, itself or a copy; X is never written to.
 
-    Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout. keep_bytes: leave
-    uint8 as it is, a quarter of the memory; ``as_floats`` converts what is needed of it.
+    Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout. keep: names of other
+    dtypes to leave as they are; ``as_floats`` converts what is needed of them.
     Raises TypeError for other content; ValueError for anything but two dimensions, for no rows or columns, for a width other than
     ``n_features``, and for NaN or infinity.
     """
@@ -34,38 +36,57 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
         raise ValueError(f"expected at least one sample and one feature in {name}, got shape {array.shape}")
     if n_features is not None and array.shape[1] != n_features:
         raise ValueError(f"expected {name} with {n_features} features, got {array.shape[1]}")
-    if keep_bytes and array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
     with np.errstate(over="ignore", invalid="ignore"):
-        matrix = np.ascontiguousarray(array, dtype)
+        matrix = np.ascontiguousarray(array, array.dtype if array.dtype.name in keep and array.dtype.isnative else dtype)
     require_finite(matrix, name)
     return matrix
 
 
-def as_floats(rows: Any, dtype: np.dtype[Any], divisor: float | None = None) -> Array:
-    """Return rows of data as a model computes with them: of its dtype, and divided by the divisor if there is one.
+def kept(X: Any, exact: bool = False) -> tuple[str, ...]:
+    """Return the dtypes in which data X are kept as they are: bytes; floats too if they lie in a file, which may be larger than
+    memory, or if they shall be scaled exactly."""
+    return ("uint8", "float32", "float64") if exact or mapping(X) is not None else ("uint8",)
 
-    >>> as_floats(np.array([[0, 51, 255]], np.uint8), np.dtype("float32"), divisor=255)
+
+def as_floats(rows: Any, dtype: np.dtype[Any], scaling: Scaling | None = None) -> Array:
+    """Return rows of data as a model computes with them: of its dtype, and scaled if there is a scaling.
+
+    >>> as_floats(np.array([[0, 51, 255]], np.uint8), np.dtype("float32"), Scaling(255.0))
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    X = np.asarray(rows, dtype)
-    return X if divisor is None else X / dtype.type(divisor)
+    return np.asarray(rows, dtype) if scaling is None else scaling.apply(rows, dtype)
+
+
+def output(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Return ``out`` if results of that shape and dtype can be written to it, or a new array if it is None."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not (isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype and out.flags.carray):
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"expected out as a writable array of {dtype} in C order, shape {shape}, got {got}")
+    return out
 
 
 def require_finite(matrix: Array, name: str) -> None:
     """Raise ValueError if the matrix holds NaN or infinity, and say where."""
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
-        what = "NaN" if np.isnan(matrix[row, column]) else f"infinity or a value too large for {matrix.dtype}"
-        raise ValueError(f"{name} contains {what}, first in row {row}, column {column}: remove or replace such values")
+    first = 0
+    for block in blocks(matrix) if matrix.dtype.kind == "f" else ():
+        finite = np.isfinite(block)
+        if not finite.all():
+            row, column = (int(i) for i in np.argwhere(~finite)[0])
+            what = "NaN" if np.isnan(block[row, column]) else f"infinity or a value too large for {matrix.dtype}"
+            raise ValueError(f"{name} contains {what}, first in row {first + row}, column {column}: "
+                             "remove or replace such values")
+        first += len(block)
 
 
-def require_unit_interval(T: Array, name: str, dtype: np.dtype[Any], divisor: float | None) -> None:
+def require_unit_interval(T: Array, name: str, dtype: np.dtype[Any], scaling: Scaling | None) -> None:
     """Raise ValueError if a target of the binary cross-entropy, read by ``as_floats``, lies outside [0, 1]."""
-    low, high = as_floats([T.min(), T.max()], dtype, divisor)
+    lows, highs = as_floats(np.stack(extremes(T)), dtype, scaling)
+    low, high = lows.min(), highs.max()
     if low < 0 or high > 1:
-        scaled, hint = ("", "set scaling='bytes' if these are bytes") if divisor is None else (" after scaling", "check the data")
+        scaled, hint = ("", "set scaling='bytes' if these are bytes, 'minmax' for other data") if scaling is None else (
+            " after scaling", "set scaling='minmax'" if scaling.offset is not None else "check the data")
         raise ValueError(f"loss='binary_crossentropy' expects {name} in [0, 1], got values from {low:g} to {high:g}{scaled}: "
                          f"{hint}, or use loss='mse'")
 

@@ -20,6 +20,7 @@ from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .layers import Layer, ReLU
 from .losses import Loss
+from .scaling import Scaling
 
 
 def forward(layers: Sequence[Layer], A: Sequence[Array]) -> None:
@@ -137,16 +138,16 @@ class Network:
         """Return the sum of the layers' penalties for these activations, in a batch of so many rows (theirs by default)."""
         return sum(layer.penalty(A, rows) for layer, A in zip(self.layers, cache[1:]))
 
-    def predict(self, X: Array, batch_size: int = 1024, divisor: float | None = None) -> Array:
+    def predict(self, X: Array, batch_size: int = 1024, scaling: Scaling | None = None, out: Array | None = None) -> Array:
         """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held.
 
-        divisor: what X is divided by, if anything, as it is read.
+        scaling: what is done to X, if anything, as it is read.
         """
         X = np.asarray(X)
-        out = np.empty((len(X), self.widths[-1]), self.dtype)
+        Y = np.empty((len(X), self.widths[-1]), self.dtype) if out is None else out
         for start in range(0, len(X), batch_size):
-            out[start:start + batch_size] = self.forward(as_floats(X[start:start + batch_size], self.dtype, divisor))[0]
-        return out
+            Y[start:start + batch_size] = self.forward(as_floats(X[start:start + batch_size], self.dtype, scaling))[0]
+        return Y
 
     def kink_distance(self, X: Array) -> Array:
         """Return how close any ReLU's input or penalised activation comes to 0, where the derivative jumps, per row: (N,).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 REFRESH = 0.1  # seconds between two updates of the line
@@ -30,9 +31,10 @@ class Progress:
             left = (now - self.started) * (self.epochs / (epoch + share) - 1)
             self._show(f"{self._head(epoch)} {share:4.0%}  objective {objective:.4f}  {duration(left)} left")
 
-    def epoch(self, epoch: int, objective: float) -> None:
-        """Say that the epoch is complete, and its objective."""
-        line = f"{self._head(epoch)}  objective {objective:.4f}  {duration(time.perf_counter() - self.started)}"
+    def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Say that the epoch is complete, and its objective, that of the validation data too if there are any."""
+        shown = "".join(f"  {name} {figures[name]:.4f}" for name in ("objective", "val_objective") if name in figures)
+        line = f"{self._head(epoch)}{shown}  {duration(time.perf_counter() - self.started)}"
         if self.live:
             self._show(line)
         else:

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,98 +18,129 @@ from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .losses import Loss
 from .network import Network, objective_and_gradients
-from .noise import GaussianNoise
+from .noise import GaussianNoise as Noise
 from .optimizers import SGD, Adam
 from .progress import Progress
+from .scaling import Scaling
+from .streaming import Batches, release
 
 Figures = dict[str, float]
 History = dict[str, list[float]]
 
 
-class Job(NamedTuple):
-    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), of the network's dtype or uint8.
+AfterEpoch = Callable[[int, Figures], bool]  # sees an epoch's number and its figures, to which it may add; True: that's enough
 
-    divisor: what both are divided by, if anything, as they are read; noise is added after that.
+
+class Job(NamedTuple):
+    """What is trained, on what, how: inputs X (n, n_in), targets T (n, n_out), or batches of inputs that are targets as well.
+
+    scaling: what is done to both, if anything, as they are read; noise is added after that. rows: the numbers of the rows to
+    train on, all by default.
     """
 
     network: Network
     loss: Loss
     optimizer: SGD | Adam
-    X: Array
-    T: Array
+    X: Any  # an Array, or Batches
+    T: Any
     batch_size: int
     seed: int
-    noise: GaussianNoise | None = None
-    divisor: float | None = None
+    noise: Noise | None = None
+    scaling: Scaling | None = None
+    rows: Array | None = None
+
+    def order(self, epoch: int) -> Array:
+        """Return the order in which an epoch visits the rows, or the batches."""
+        n = len(self.X if self.rows is None else self.rows)
+        order = philox.permutation(self.seed, epoch, n)
+        return order if self.rows is None else self.rows[order]
 
 
-def train(job: Job, epochs: int, history: History, progress: Progress | None = None) -> None:
-    """Train ``job.network`` in place for so many epochs, and append the figures of each to ``history``.
+def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
+          after: AfterEpoch | None = None) -> None:
+    """Train ``job.network`` in place for so many epochs, the first of which has the number ``first``, and append the figures of
+    each to ``history``.
 
     Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss +
-    penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move.
+    penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move; and
+    what ``after`` adds to them.
 
     Raises DivergedError in the first step whose objective is not finite, or that leaves a parameter or a moment of the
     optimizer that is not: parameters and optimizer then are, to the byte, as they were before that step, and the history ends
     with the last whole epoch. Ctrl-C raises KeyboardInterrupt after the current step.
     """
-    n, batch = len(job.X), job.batch_size
     grads = job.network.params.zeros_like()
     with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
-        for epoch in range(epochs):
-            batches = np.split(philox.permutation(job.seed, epoch, n), range(batch, n, batch))
+        for epoch in range(first, first + epochs):
+            batches = batches_of(job, epoch)
             sums, seen, begin = np.zeros(2), 0, Checkpoint(job)
-            for step, rows in enumerate(batches, start=1):
-                figures, stop = take_step(job, epoch, rows, grads), interrupted.is_set()
+            for step, batch in enumerate(batches, start=1):
+                X, T = batch_of(job, epoch, batch)
+                figures, stop = take_step(job, X, T, grads), interrupted.is_set()
                 if not all_finite(figures) or ((stop or step == len(batches)) and problem(job, figures)):
-                    replay(job, begin, epoch, step, lambda step: take_step(job, epoch, batches[step], grads))
-                sums, seen = sums + len(rows) * figures, seen + len(rows)
+                    replay(job, begin, epoch, step, lambda step: take_step(job, *batch_of(job, epoch, batches[step]), grads))
+                sums, seen = sums + len(X) * figures, seen + len(X)
                 if progress:
-                    progress.batch(epoch, seen / n, sums.sum() / seen)
+                    progress.batch(epoch, step / len(batches), sums.sum() / seen)
                 if stop:
                     raise KeyboardInterrupt
-            record(history, figures_of(*(sums / n)), epoch, progress)
+            if record(history, figures_of(*(sums / seen)), epoch, progress, after):
+                return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
 
 
-def take_step(job: Job, epoch: int, rows: Array, grads: Arrays) -> Array:
-    """Train on these rows, and return loss and penalty as they were before."""
-    X, T = batch_of(job, epoch, rows)
+def batches_of(job: Job, epoch: int) -> list[Array]:
+    """Return the batches of an epoch: the numbers of the rows of each, or the number of a batch."""
+    order = job.order(epoch)
+    return list(order) if isinstance(job.X, Batches) else np.split(order, range(job.batch_size, len(order), job.batch_size))
+
+
+def take_step(job: Job, X: Array, T: Array, grads: Arrays) -> Array:
+    """Train on a batch, and return loss and penalty as they were before."""
     figures = objective_and_gradients(job.network, job.loss, X, T, grads)
     job.optimizer.step(job.network.params.vector, grads.vector)
     return np.array(figures)
 
 
 def batch_of(job: Job, epoch: int, rows: Array) -> tuple[Array, Array]:
-    """Return inputs and targets of these rows in an epoch: in the network's dtype, scaled, the inputs noisy if they shall be."""
-    X = as_floats(job.X[rows], job.network.dtype, job.divisor)
-    T = X if job.T is job.X else as_floats(job.T[rows], job.network.dtype, job.divisor)
+    """Return inputs and targets of a batch: in the network's dtype, scaled, the inputs noisy if they shall be.
+
+    rows: the numbers of its rows, or its own number in a sequence of batches.
+    """
+    X = T = as_floats(job.X[rows], job.network.dtype, job.scaling)
+    if isinstance(job.X, Batches):
+        rows = (int(rows) << 32) + np.arange(len(X))  # the address of their noise, whatever the sizes of the other batches
+    else:
+        T = X if job.T is job.X else as_floats(job.T[rows], job.network.dtype, job.scaling)
+        release(job.X, job.T)
     return X if job.noise is None else job.noise.corrupt(X, job.seed, epoch, rows), T
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, chunk: int = 1024,
-             divisor: float | None = None) -> Figures:
+             scaling: Scaling | None = None) -> Figures:
     """Return objective, loss and penalty over all rows of X and T, with the parameters as they are.
 
     The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on
-    ``chunk``, the number of rows that are computed at a time. divisor: what X and T are divided by, if anything, as they are
-    read.
+    ``chunk``, the number of rows that are computed at a time. scaling: what is done to X and T, if anything, as they are read.
     """
     sums = np.zeros(2)
     for start in range(0, len(X), chunk):
-        Y, A = network.forward(as_floats(X[start:start + chunk], network.dtype, divisor))
-        value, _ = loss.forward(Y, as_floats(T[start:start + chunk], network.dtype, divisor))
+        Y, A = network.forward(as_floats(X[start:start + chunk], network.dtype, scaling))
+        value, _ = loss.forward(Y, as_floats(T[start:start + chunk], network.dtype, scaling))
         sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
+        release(X, T)
     return figures_of(*(sums / len(X)))
 
 
-def record(history: History, figures: Figures, epoch: int, progress: Progress | None) -> None:
-    """Append the figures of an epoch to the history, and report it."""
+def record(history: History, figures: Figures, epoch: int, progress: Progress | None, after: AfterEpoch | None) -> bool:
+    """Append the figures of an epoch to the history, report it, and return whether training ends here."""
+    done = after is not None and after(epoch, figures)
     for name, value in figures.items():
         history.setdefault(name, []).append(value)
     if progress:
-        progress.epoch(epoch, figures["objective"])
+        progress.epoch(epoch, figures)
+    return done
 
 
 def figures_of(loss: float, penalty: float) -> Figures:

@@ -282,7 +282,7 @@ def test_an_interrupted_fit_leaves_a_fitted_model(monkeypatch):
     expected = weights(fitted())
     original, model = autoencoder.train, Autoencoder((6,), 3, epochs=3, random_state=0, engine="numpy")
 
-    def interrupted(job, epochs, history, progress):
+    def interrupted(job, epochs, history, progress, *_):
         original(job, 2, history, progress)
         raise KeyboardInterrupt
     monkeypatch.setattr(autoencoder, "train", interrupted)

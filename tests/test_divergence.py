@@ -49,7 +49,8 @@ def by_hand(engine, task, epoch, step):
         order = philox.permutation(task.seed, e, ROWS)
         for s in range(STEPS if e < epoch else step):
             if engine == "numpy":
-                training.take_step(task, e, order[BATCH * s:BATCH * s + BATCH], task.network.params.zeros_like())
+                batch = training.batch_of(task, e, order[BATCH * s:BATCH * s + BATCH])
+                training.take_step(task, *batch, task.network.params.zeros_like())
             else:
                 compiled.run(driver.data_of(task, order, e), s, s + 1, sizes[s], np.zeros((STEPS, 2)), 1)
     return state(task)

@@ -185,7 +185,7 @@ def test_ctrl_c_in_the_last_moments_is_not_lost(python_handles_sigint):
         def batch(self, *_):
             pass
 
-        def epoch(self, epoch, objective):
+        def epoch(self, epoch, figures):
             if epoch == 1:
                 os.kill(os.getpid(), signal.SIGINT)
     history = {}

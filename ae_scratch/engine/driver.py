@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import linked, philox
+from ..kernels import linked
+from ..kernels.file_rows import FileRows
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
 from ..losses import Loss
 from ..network import Network
-from ..optimizers import Adam
+from ..optimizers import SGD, Adam
 from ..penalties import L1Activity
 from ..progress import Progress
-from ..training import Checkpoint, Figures, History, Job, all_finite, figures_of, interrupt_deferred, problem, record, replay
+from ..scaling import Scaling
+from ..streaming import Batches, file_of, release
+from ..training import (AfterEpoch, Checkpoint, Figures, History, Job, all_finite, batch_of, figures_of, interrupt_deferred,
+                        problem, record, replay)
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
 
@@ -109,13 +115,24 @@ class Engine:
         moments = [aligned_zeros(theta.size, theta.dtype) for _ in range(2)]
         if isinstance(optimizer, Adam):
             given, (optimizer.m, optimizer.v) = (optimizer.m, optimizer.v), moments
-            self.settings = (optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.eps)
         else:
             given, optimizer.velocity = (optimizer.velocity, None), moments[0]
-            self.settings = (optimizer.lr, optimizer.momentum, 1.0, 0.0)
         for moment, before in zip(moments, given):
             moment[:] = 0 if before is None else before
         self.state = (theta, self.gradient, *moments)
+        self.rows: tuple[Any, Any] | None = None
+
+    @contextmanager
+    def files(self) -> Iterator[None]:
+        """Have X and T, where they are mapped files, read from the files for the time being."""
+        job = self.job
+        if isinstance(job.X, Batches):
+            yield
+            return
+        with file_of(job.X) as X, file_of(job.T) as T:
+            self.rows = tuple(FileRows(*place, array.size, array[:0]) if place else array  # type: ignore[assignment]
+                              for place, array in ((X, job.X), (T, job.T)))
+            yield
 
     def run(self, data: tuple[Any, ...], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
         """Take the steps from first to before last, of ``rows`` rows each; step s begins at place s * batch_size of the order.
@@ -129,7 +146,7 @@ class Engine:
         plan = self.plans[key]
         powers = getattr(optimizer, "beta1_t", 1.0), getattr(optimizer, "beta2_t", 1.0)
         common = (np.zeros(1, np.int64), threads, plan.layers, data, first, last, job.batch_size, plan.slope, plan.figures,
-                  figures, self.settings, self.state, powers)
+                  figures, settings_of(optimizer), self.state, powers)
         powers = in_threads(steps, [(share, *common) for share in plan.shares])
         if isinstance(optimizer, Adam):
             optimizer.beta1_t, optimizer.beta2_t = powers
@@ -184,70 +201,124 @@ class Pace:
         self.seconds[threads] = seconds / steps
 
 
-def train(job: Job, epochs: int, history: History, progress: Progress | None = None, threads: int | None = None) -> None:
+def settings_of(optimizer: SGD | Adam) -> tuple[float, float, float, float]:
+    """The numbers that a step of the optimizer takes; a callback may have changed them since the last epoch."""
+    if isinstance(optimizer, Adam):
+        return optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.eps
+    return optimizer.lr, optimizer.momentum, 1.0, 0.0
+
+
+def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
+          after: AfterEpoch | None = None, threads: int | None = None) -> None:
     """Do what ``training.train`` does, compiled. threads: how many, None for as many as turn out to pay."""
-    pace, n, batch = Pace(threads), len(job.X), job.batch_size
-    engine, whole = Engine(job, max(pace.candidates)), n // batch
-    sizes = np.diff([*range(0, n, batch), n])
-    with interrupt_deferred() as interrupted:
-        for epoch in range(epochs):
-            data, sums, first = data_of(job, philox.permutation(job.seed, epoch, n), epoch), np.zeros((len(sizes), 2)), 0
-            good = Checkpoint(job)
-            while first < len(sizes):
-                count, chunk = pace.next()
-                last = min(first + chunk, whole) if first < whole else first + 1
-                if not pace.seconds:
-                    engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
-                started = time.perf_counter()
-                engine.run(data, first, last, int(sizes[first]), sums, count)
-                if first < whole:
-                    pace.took(count, last - first, time.perf_counter() - started)
-                stop = interrupted.is_set()
-                look = stop or last == len(sizes) or last - good.step >= KEEP
-                if not all_finite(sums[first:last]) or (look and problem(job, sums[first:last])):
-                    replay(job, good, epoch, last, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
-                if look:
-                    good = Checkpoint(job, last)
-                first, seen = last, sizes[:last].sum()
-                figures = figures_of(sums[:last, 0].sum() / (seen * job.T.shape[1]), (sums[:last, 1] @ sizes[:last]) / seen)
-                if progress:
-                    progress.batch(epoch, seen / n, figures["objective"])
-                if stop:
-                    raise KeyboardInterrupt
-            record(history, figures, epoch, progress)
+    pace = Pace(threads)
+    engine = Engine(job, max(pace.candidates))
+    train_epoch = train_on_batches if isinstance(job.X, Batches) else train_on_rows
+    with interrupt_deferred() as interrupted, engine.files():
+        for epoch in range(first, first + epochs):
+            figures = train_epoch(engine, pace, epoch, progress, interrupted)
+            if record(history, figures, epoch, progress, after):
+                return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
 
 
-def data_of(job: Job, order: Array, epoch: int) -> tuple[Any, ...]:
-    """What a batch is made of: X, T (without rows if it is the same as X, noise included), what divides them, the order of an
-    epoch, the noise."""
+def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, interrupted: threading.Event) -> Figures:
+    """Train for an epoch, chunk by chunk, and return its figures."""
+    job, order = engine.job, engine.job.order(epoch)
+    n, batch = len(order), job.batch_size
+    data, sizes, whole = data_of(job, order, epoch, engine.rows), np.diff([*range(0, n, batch), n]), n // batch
+    sums, begin, good = np.zeros((len(sizes), 2)), 0, Checkpoint(job)
+    while begin < len(sizes):
+        count, chunk = pace.next()
+        end = min(begin + chunk, whole) if begin < whole else begin + 1
+        if not pace.seconds:
+            engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
+        started = time.perf_counter()
+        engine.run(data, begin, end, int(sizes[begin]), sums, count)
+        if begin < whole:
+            pace.took(count, end - begin, time.perf_counter() - started)
+        stop = interrupted.is_set()
+        look = stop or end == len(sizes) or end - good.step >= KEEP
+        if not all_finite(sums[begin:end]) or (look and problem(job, sums[begin:end])):
+            replay(job, good, epoch, end, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
+        if look:
+            good = Checkpoint(job, end)
+        release(job.X, job.T)
+        begin, seen = end, sizes[:end].sum()
+        figures = figures_of(sums[:end, 0].sum() / (seen * job.T.shape[1]), (sums[:end, 1] @ sizes[:end]) / seen)
+        if progress:
+            progress.batch(epoch, seen / n, figures["objective"])
+        if stop:
+            raise KeyboardInterrupt
+    return figures
+
+
+def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, interrupted: threading.Event) -> Figures:
+    """Train for an epoch on batches that come one by one, and return its figures."""
+    job, order = engine.job, engine.job.order(epoch)
+    sums, sizes, good = np.zeros((len(order), 2)), np.zeros(len(order), np.int64), Checkpoint(job)
+
+    def take(step: int) -> Array:
+        X, T = batch_of(job, epoch, order[step])
+        sizes[step] = len(X)
+        data = X, T[:0] if T is X else T, None, np.arange(len(X)), None
+        count, _ = pace.next()
+        if not pace.seconds:
+            engine.run(data, 0, 0, len(X), sums[step:], 1)
+        started = time.perf_counter()
+        figures = engine.step(data, 0, len(X), sums[step:step + 1], count)
+        pace.took(count, 1, time.perf_counter() - started)
+        return figures
+
+    for step in range(len(order)):
+        figures, stop = take(step), interrupted.is_set()
+        look = stop or step + 1 == len(order) or step + 1 - good.step >= KEEP
+        if not all_finite(figures) or (look and problem(job, figures)):
+            replay(job, good, epoch, step + 1, take)
+        if look:
+            good = Checkpoint(job, step + 1)
+        seen, width = sizes[:step + 1].sum(), job.network.widths[-1]
+        so_far = figures_of(sums[:step + 1, 0].sum() / (seen * width), (sums[:step + 1, 1] @ sizes[:step + 1]) / seen)
+        if progress:
+            progress.batch(epoch, (step + 1) / len(order), so_far["objective"])
+        if stop:
+            raise KeyboardInterrupt
+    return so_far
+
+
+def data_of(job: Job, order: Array, epoch: int, rows: tuple[Any, Any] | None = None) -> tuple[Any, ...]:
+    """What a batch is made of: X, T (without rows if it is the same as X, noise included), their scaling, the order of an
+    epoch, the noise. rows: what stands for X and T, if not they themselves do."""
     noise = job.noise and job.noise.settings(job.seed, epoch)
-    T = job.T[:0] if job.T is job.X and noise is None else job.T
-    return job.X, T, number_or_none(job.network, job.divisor), order, noise
+    X, T = rows or (job.X, job.T)
+    return X, job.T[:0] if job.T is job.X and noise is None else T, scaling_of(job.network, job.scaling), order, noise
 
 
-def number_or_none(network: Network, divisor: float | None) -> Any:
-    """The divisor in the network's dtype, or None: without one the compiled code does not divide."""
-    return None if divisor is None else network.dtype.type(divisor)
+def scaling_of(network: Network, scaling: Scaling | None) -> Any:
+    """A scaling as compiled code takes it: nothing, what divides in the network's dtype, or offset and scale per feature."""
+    if scaling is None:
+        return None
+    return network.dtype.type(scaling.scale) if scaling.offset is None else (scaling.offset, scaling.scale)
 
 
-def predict(network: Network, X: Array, threads: int | None = None, divisor: float | None = None) -> Array:
-    """Return the network's output for X, divided as it is read, compiled; a row's numbers do not depend on the other rows, nor
+def predict(network: Network, X: Array, threads: int | None = None, scaling: Scaling | None = None,
+            out: Array | None = None) -> Array:
+    """Return the network's output for X, scaled as it is read, compiled; a row's numbers do not depend on the other rows, nor
     on the threads."""
-    out = np.empty((len(X), network.widths[-1]), network.dtype)
-    layers, divisor = layers_of(network, 1), number_or_none(network, divisor)
-    in_threads(apply, [(A, layers, X, divisor, out, begin, end) for A, begin, end in blocks(network, len(X), threads)])
-    return out
+    Y = np.empty((len(X), network.widths[-1]), network.dtype) if out is None else out
+    layers, how = layers_of(network, 1), scaling_of(network, scaling)
+    in_threads(apply, [(A, layers, X, how, Y, begin, end) for A, begin, end in blocks(network, len(X), threads)])
+    return Y
 
 
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None,
-             divisor: float | None = None) -> Figures:
+             scaling: Scaling | None = None) -> Figures:
     """Do what ``training.evaluate`` does, compiled."""
     layers = layers_of(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
-    divisor = number_or_none(network, divisor)
-    in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, divisor, losses, penalties,
+    how = scaling_of(network, scaling)
+    in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, how, losses, penalties,
                          begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return figures_of(losses.sum(dtype=np.float64) / T.size, batch_size * penalties.mean(dtype=np.float64))
 

@@ -16,6 +16,7 @@ from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teach
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
+from ..kernels.file_rows import read_row
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import L1
@@ -36,35 +37,62 @@ def meet(counter, goal):
             let_others_run()
 
 
-def scaled(x, divisor):
-    """x / divisor, or x if there is none."""
+def scaled(x, j, scaling, number):
+    """The number x of feature j as a model of that dtype reads it."""
 
 
 @overload(scaled, jit_options=INNER)
-def _scaled(x, divisor):
-    return (lambda x, divisor: x) if isinstance(divisor, types.NoneType) else (lambda x, divisor: x / divisor)
+def _scaled(x, j, scaling, number):
+    if isinstance(scaling, types.NoneType):
+        return lambda x, j, scaling, number: number(x)
+    if isinstance(scaling, types.Float):
+        return lambda x, j, scaling, number: number(x) / scaling
+
+    def per_feature(x, j, scaling, number):
+        offset, scale = scaling
+        return number((np.float64(x) - offset[j]) / scale[j])
+    return per_feature
 
 
-@jit
-def read(data, row, divisor, out, i):
+def read(data, row, scaling, out, i):
     """out[i] = a row of data, converted and scaled."""
-    number = out.dtype.type
-    for j in range(out.shape[1]):
-        out[i, j] = scaled(number(data[row, j]), divisor)
+
+
+@overload(read, jit_options=INNER)
+def _read(data, row, scaling, out, i):
+    def from_array(data, row, scaling, out, i):
+        for j in range(out.shape[1]):
+            out[i, j] = scaled(data[row, j], j, scaling, out.dtype.type)
+
+    def from_file(data, row, scaling, out, i):
+        room = np.empty((1, out.shape[1]), data.nothing.dtype)
+        if read_row(data, row, room):
+            from_array(room, 0, scaling, out, i)
+        else:
+            out[i] = np.nan  # the file was cut off since it was mapped: the objective will tell
+
+    def as_it_is(data, row, scaling, out, i):
+        if not read_row(data, row, some_rows(out, i, 1)):
+            out[i] = np.nan
+
+    if isinstance(data, types.Array):
+        return from_array
+    from_array = inlined(from_array)
+    return as_it_is if isinstance(scaling, types.NoneType) and data.types[3].dtype == out.dtype else from_file
 
 
 @jit
-def gather(data, divisor, order, start, out):
+def gather(data, scaling, order, start, out):
     """The rows of data that come up in the order from ``start`` on."""
     for i in range(out.shape[0]):
-        read(data, order[start + i], divisor, out, i)
+        read(data, order[start + i], scaling, out, i)
 
 
 @jit
-def read_block(data, divisor, start, out):
+def read_block(data, scaling, start, out):
     """The rows of data from ``start`` on."""
     for i in range(out.shape[0]):
-        read(data, start + i, divisor, out, i)
+        read(data, start + i, scaling, out, i)
 
 
 def corrupt(X, noise, order, start):
@@ -145,16 +173,16 @@ def _update(layers, settings, state, s, e, a_t, b_t):
 def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, A, dA, T_batch, columns, all_dA, grads, owned = share
-    X, T, divisor, order, noise = data
+    X, T, scaling, order, noise = data
     a_t, b_t = powers
     depth, goal, end = len(layers), 0, begin + A[0].shape[0]
     losses, penalties = rows
     for step in range(first, last):
         place = step * batch + begin
-        gather(X, divisor, order, place, A[0])
+        gather(X, scaling, order, place, A[0])
         corrupt(A[0], noise, order, place)
         if T.size:
-            gather(T, divisor, order, place, T_batch[0])
+            gather(T, scaling, order, place, T_batch[0])
         forward(layers, A)
         loss_and_gradient(layers, A[depth], T_batch[0], slope, losses[begin:end], dA[depth])
         row_penalties(layers, A, penalties[begin:end])
@@ -176,7 +204,7 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
 
 
 @cached_jit(**OPTIONS, no_cfunc_wrapper=True)
-def apply(A, layers, X, divisor, out, first, last):
+def apply(A, layers, X, scaling, out, first, last):
     """Write the output for rows first to before last of X, as many at a time as A holds.
 
     The last of these blocks reaches back into the one before: the same rows get the same numbers twice.
@@ -184,21 +212,21 @@ def apply(A, layers, X, divisor, out, first, last):
     rows, depth = A[0].shape[0], len(layers)
     for start in range(first, last, rows):
         start = min(start, last - rows)
-        read_block(X, divisor, start, A[0])
+        read_block(X, scaling, start, A[0])
         forward(layers, A)
         ops.copy(A[depth], out[start:start + rows])
 
 
 @cached_jit(**OPTIONS, no_cfunc_wrapper=True)
-def assess(A, room, layers, X, T, divisor, losses, penalties, first, last):
+def assess(A, room, layers, X, T, scaling, losses, penalties, first, last):
     """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
     ``apply``."""
     rows, depth = A[0].shape[0], len(layers)
     for start in range(first, last, rows):
         start = min(start, last - rows)
         stop = start + rows
-        read_block(X, divisor, start, A[0])
-        read_block(T, divisor, start, room[0])
+        read_block(X, scaling, start, A[0])
+        read_block(T, scaling, start, room[0])
         forward(layers, A)
         row_losses(layers, A[depth], room[0], losses[start:stop], room[1])
         row_penalties(layers, A, penalties[start:stop])

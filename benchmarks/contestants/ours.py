@@ -72,7 +72,7 @@ class Compiled(Interpreted):
         super().__init__(job)
 
     def run(self) -> None:
-        self.engine.train(self.job, FOREVER, self.history, Pauses(self), self.threads)
+        self.engine.train(self.job, FOREVER, self.history, Pauses(self), threads=self.threads)
 
     def predict(self, encoder: Network) -> np.ndarray:
         return self.engine.predict(encoder, self.X, self.threads)

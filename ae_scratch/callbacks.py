@@ -1,0 +1,162 @@
+"""Callbacks: what looks at a training after each epoch, and may end it.
+
+Any callable that takes a ``Training`` is one, and returns True to end it; an object may have ``begin`` and ``end`` besides.
+
+>>> from ae_scratch import Autoencoder
+>>> X = np.random.default_rng(0).random((64, 6))
+>>> def watch(training):
+...     print(training.epoch, sorted(training.figures), training.model.encode(X).shape)
+...     return training.epoch == 2
+>>> ae = Autoencoder(code_size=2, epochs=5, engine="numpy", random_state=0).fit(X, callbacks=[watch])
+1 ['loss', 'objective', 'penalty'] (64, 2)
+2 ['loss', 'objective', 'penalty'] (64, 2)
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .inputs import number, whole
+from .training import Checkpoint, Figures, History, Job
+
+if TYPE_CHECKING:
+    from .autoencoder import Autoencoder
+
+
+class Training:
+    """A training between two epochs.
+
+    model: the model as it is now, usable and savable; what is kept of it changes with the next epoch unless it is copied.
+    history: the figures of the epochs done, ``figures`` those of the last one; ``epochs``: how many there shall be in all.
+    """
+
+    def __init__(self, model: Autoencoder, job: Job, history: History, epochs: int):
+        self.model, self.job, self.history, self.epochs = model, job, history, epochs
+        self.figures: Figures = {}
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.history.get("objective", ())) + bool(self.figures)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return a copy of parameters and optimizer, whose ``restore()`` puts them back."""
+        return Checkpoint(self.job)
+
+    def monitored(self, name: str | None) -> float:
+        """Return that figure of the last epoch; None is val_objective if there are validation data, else objective."""
+        if name is None:
+            return self.figures.get("val_objective", self.figures["objective"])
+        if name not in self.figures:
+            raise ValueError(f"expected monitor to be one of {', '.join(self.figures)}, got {name!r}")
+        return self.figures[name]
+
+
+class Callbacks:
+    """Several callbacks as one, each of which sees every epoch."""
+
+    def __init__(self, callbacks: Sequence[Callable[[Training], Any]], training: Training):
+        for callback in callbacks:
+            if not callable(callback):
+                raise TypeError(f"expected callbacks that can be called with a Training, got {callback!r}")
+        self.callbacks, self.training = callbacks, training
+
+    def tell(self, when: str) -> None:
+        """Call ``begin`` or ``end`` of those that have it."""
+        self.training.figures = {}
+        for callback in self.callbacks:
+            getattr(callback, when, lambda training: None)(self.training)
+
+    def epoch(self, figures: Figures) -> bool:
+        """Return whether any of them wants the training to end, after an epoch with these figures."""
+        self.training.figures = figures
+        return any([bool(callback(self.training)) for callback in self.callbacks])  # a list: all of them are to be called
+
+
+class EarlyStopping:
+    """End the training when a figure has not fallen by more than ``min_delta`` for ``patience`` epochs, and go back to the
+    parameters, and the state of the optimizer, of the best epoch.
+
+    monitor: a name in ``history_``; None is "val_objective" if there are validation data, else "objective". Afterwards
+    ``best`` is the least figure and ``best_epoch`` the epoch that had it, counted from 1.
+    """
+
+    def __init__(self, patience: int = 5, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True):
+        self.patience, self.min_delta = whole(patience, "patience"), number(min_delta, "min_delta")
+        self.monitor, self.restore_best = monitor, restore_best
+
+    def begin(self, training: Training) -> None:
+        self.best, self.best_epoch = np.inf, training.epoch
+        self._best_state: Checkpoint | None = None
+
+    def __call__(self, training: Training) -> bool:
+        value = training.monitored(self.monitor)
+        if value < self.best - self.min_delta:
+            self.best, self.best_epoch = value, training.epoch
+            self._best_state = training.checkpoint() if self.restore_best else None
+        return training.epoch - self.best_epoch >= self.patience
+
+    def end(self, training: Training) -> None:
+        if self._best_state is not None:
+            self._best_state.restore()
+        self._best_state = None
+
+    def __repr__(self) -> str:
+        return (f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta:g}, monitor={self.monitor!r}, "
+                f"restore_best={self.restore_best})")
+
+
+class CSVLogger:
+    """Write the figures of each epoch to a CSV file, a line as soon as the epoch is done; a file of that name is replaced."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = path
+
+    def begin(self, training: Training) -> None:
+        self._mode = "w"
+
+    def __call__(self, training: Training) -> None:
+        with open(self.path, self._mode, newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if self._mode == "w":
+                writer.writerow(["epoch", *training.figures])
+            writer.writerow([training.epoch, *map(repr, training.figures.values())])
+        self._mode = "a"
+
+
+class ModelCheckpoint:
+    """Save the model after each epoch, or after those that are the best so far (``best_only``) by the figure ``monitor``, as in
+    ``EarlyStopping``; the file is replaced as a whole."""
+
+    def __init__(self, path: str | os.PathLike[str], best_only: bool = True, monitor: str | None = None):
+        self.path, self.best_only, self.monitor = path, best_only, monitor
+
+    def begin(self, training: Training) -> None:
+        self.best = np.inf
+
+    def __call__(self, training: Training) -> None:
+        value = training.monitored(self.monitor)
+        if value < self.best or not self.best_only:
+            training.model.save(self.path)
+        self.best = min(self.best, value)
+
+
+class LearningRateSchedule:
+    """Set the learning rate of each epoch to ``schedule(epoch)``, epochs counted from 0.
+
+    >>> halved = LearningRateSchedule(lambda epoch: 1e-3 * 0.5 ** epoch)
+    """
+
+    def __init__(self, schedule: Callable[[int], float]):
+        self.schedule = schedule
+
+    def begin(self, training: Training) -> None:
+        self(training)
+
+    def __call__(self, training: Training) -> None:
+        training.job.optimizer.lr = number(self.schedule(training.epoch), "the learning rate", positive=True)
