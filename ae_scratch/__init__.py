@@ -4,20 +4,27 @@ Start reading at ``kernels/reference.py`` (the operations), then ``layers.py``, 
 ``autoencoder.py``.
 """
 
+import logging
+
 from .autoencoder import Autoencoder
 from .errors import DataFormatError, DivergedError, DownloadError, NotFittedError
-from .layers import Dense, Identity, Layer, ReLU, Sigmoid, Tanh
+from .layers import Dense, Identity, Layer, ReLU, Sigmoid, Tanh, TiedDense
 from .losses import BinaryCrossEntropy, MeanSquaredError
+from .machine import show_versions
 from .network import Network
-from .noise import GaussianNoise
+from .noise import GaussianNoise, MaskingNoise, SaltAndPepperNoise
 from .optimizers import SGD, Adam
-from .penalties import L1Activity
+from .penalties import KLActivity, L1Activity
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Autoencoder", "Network",
-    "Dense", "Identity", "Layer", "ReLU", "Sigmoid", "Tanh", "L1Activity",
-    "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam", "GaussianNoise",
+    "Dense", "Identity", "Layer", "ReLU", "Sigmoid", "Tanh", "TiedDense", "KLActivity", "L1Activity",
+    "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam",
+    "GaussianNoise", "MaskingNoise", "SaltAndPepperNoise",
     "DataFormatError", "DivergedError", "DownloadError", "NotFittedError",
+    "show_versions",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is shown where a program asks for it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,16 +15,19 @@ from .errors import NotFittedError
 from .gradcheck import Report, check_gradients
 from .kernels.philox import Stream, permutation
 from .kernels.reference import Array
-from .layers import ACTIVATIONS, Dense, Layer
+from .layers import ACTIVATIONS, Dense, Layer, TiedDense, Uniform
 from .losses import LOSSES, BinaryCrossEntropy, Loss
 from .network import Network, objective, objective_and_gradients
-from .noise import GaussianNoise
+from .noise import Noise
 from .optimizers import OPTIMIZERS, SGD, Adam
-from .penalties import REDUCTIONS, L1Activity
+from .penalties import REDUCTIONS, KLActivity, L1Activity
 from .progress import Progress
 from .scaling import SCALINGS, Scaling
 from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
 from .training import Figures, History, Job, evaluate, train
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENGINES = ("numpy", "numba")
 HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
@@ -42,6 +45,7 @@ class Fitted(NamedTuple):
     optimizer: SGD | Adam
     history: History
     seed: int
+    feature_names: Array | None = None
 
 
 class Autoencoder:
@@ -54,7 +58,11 @@ class Autoencoder:
     decoder_sizes
         Units of the decoder's hidden layers; None mirrors the encoder.
     activation, code_activation
-        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity".
+        Of the hidden layers and of the code: "relu", "sigmoid", "tanh" or "identity". The first may be one name per hidden layer
+        of the encoder, which the decoder mirrors (unless ``decoder_sizes`` is given), or per hidden layer of both.
+    tied_weights
+        Whether the decoder's layers use the encoder's weights, transposed, and own biases only ("decoder.0.b", ...); it has to
+        mirror the encoder. See ``TiedDense``.
     output_activation
         Of the last layer; None is "sigmoid" for cross-entropy and "identity" for squared error.
     loss
@@ -62,12 +70,18 @@ class Autoencoder:
     l1_activity, activity_reduction
         Strength of the L1 penalty on the code, and whether it is added up over the rows of a batch ("sum", the article's
         convention: ``batch_size`` times stronger) or averaged ("mean"). See ``L1Activity``.
+    kl_beta, kl_rho
+        Strength of the penalty that pulls each code unit's mean activation over a batch towards ``kl_rho``, between 0 and 1;
+        needs code_activation="sigmoid". See ``KLActivity``.
+    weight_decay
+        Adds weight_decay / 2 times the sum of all squared weights, biases apart, to the objective. See ``Dense``.
     scaling
         What is done to inputs and targets as they are read, and undone in what ``decode`` and ``reconstruct`` return: None;
         "bytes": x / 255; "minmax": each feature of the data that ``fit`` sees to [0, 1]; "standard": each to mean 0 and standard
         deviation 1. Losses, errors and scores are in scaled units.
     noise
-        None, or a ``GaussianNoise`` that corrupts the scaled inputs while training; the targets stay clean.
+        None, or a ``GaussianNoise``, ``MaskingNoise`` or ``SaltAndPepperNoise`` that corrupts the scaled inputs while training;
+        the targets stay clean.
     optimizer, learning_rate
         "adam" or "sgd" with this rate; or an ``Adam`` or ``SGD`` object, whose own rate then holds.
     batch_size, epochs
@@ -88,8 +102,9 @@ class Autoencoder:
 
     After ``fit``: ``network_`` (all layers), ``encoder`` and ``decoder`` (parts of it), ``history_`` (a list per figure, an
     entry per epoch: objective, loss, penalty, and with validation data val_objective, val_loss, val_penalty), ``optimizer_``,
-    ``scaling_``, ``n_features_in_``, ``seed_`` (the random state in use). A ``fit`` that fails leaves an earlier fit as
-    it was; one that is interrupted from the keyboard leaves the model fitted up to a completed step.
+    ``scaling_``, ``n_features_in_``, ``feature_names_in_`` (the columns of a data frame, if it was fitted to one), ``seed_`` (the
+    random state in use). A ``fit`` that fails leaves an earlier fit as it was; one that is interrupted from the keyboard leaves
+    the model fitted up to a completed step.
 
     >>> X = np.random.default_rng(0).random((64, 6))
     >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, random_state=0).fit(X)
@@ -98,9 +113,10 @@ class Autoencoder:
     """
 
     def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
-                 activation: str = "relu", code_activation: str = "relu", output_activation: str | None = None,
-                 loss: str = "binary_crossentropy", l1_activity: float = 0.0, activity_reduction: str = "mean",
-                 scaling: str | None = None, noise: GaussianNoise | None = None, optimizer: str | SGD | Adam = "adam",
+                 activation: str | Sequence[str] = "relu", code_activation: str = "relu", output_activation: str | None = None,
+                 tied_weights: bool = False, loss: str = "binary_crossentropy", l1_activity: float = 0.0,
+                 activity_reduction: str = "mean", kl_beta: float = 0.0, kl_rho: float = 0.05, weight_decay: float = 0.0,
+                 scaling: str | None = None, noise: Noise | None = None, optimizer: str | SGD | Adam = "adam",
                  learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, validation_fraction: float = 0.0,
                  early_stopping: EarlyStopping | None = None, dtype: str = "float32", engine: str = "numba",
                  threads: int | None = None, random_state: int | None = None, verbose: int = 0):
@@ -110,9 +126,13 @@ class Autoencoder:
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.tied_weights = tied_weights
         self.loss = loss
         self.l1_activity = l1_activity
         self.activity_reduction = activity_reduction
+        self.kl_beta = kl_beta
+        self.kl_rho = kl_rho
+        self.weight_decay = weight_decay
         self.scaling = scaling
         self.noise = noise
         self.optimizer = optimizer
@@ -130,7 +150,7 @@ class Autoencoder:
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, validation_data: Any = None,
-            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
+            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
         A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
@@ -150,7 +170,7 @@ class Autoencoder:
         stopping = () if self.early_stopping is None else (copy.deepcopy(self.early_stopping),)
         return self._train(model, X, T, self.epochs, *watched, [*stopping, *callbacks])
 
-    def partial_fit(self, X: Any, y: Any = None) -> Autoencoder:
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X or on X and y as in ``fit``; the first call begins a model.
 
         Parameters, the optimizer's state and the number of the epoch, hence order and noise, go on where the last epoch ended:
@@ -159,16 +179,14 @@ class Autoencoder:
         """
         self._check_settings()
         if hasattr(self, "network_"):
+            names = getattr(self, "feature_names_in_", None)
+            inputs.require_names(X, names, stacklevel=3)
             model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
-                           self.seed_)
+                           self.seed_, names)
             X, T = self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_)
         else:
             X, T, model = self._start(X, y)
         return self._train(model, X, T, 1)
-
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
-        """Train on X and return its codes."""
-        return self.fit(X, y).encode(X)
 
     # ---- use --------------------------------------------------------------------------------------------------------
 
@@ -191,8 +209,6 @@ class Autoencoder:
         X = self._matrix(X)
         return self._predict(self.network_, X, self.scaling_, self.scaling_, out)
 
-    transform, inverse_transform, predict = encode, decode, reconstruct
-
     def evaluate(self, X: Any, y: Any = None) -> Figures:
         """Return {"objective", "loss", "penalty"} of X, or of inputs X and targets y, with the parameters as they are.
 
@@ -205,18 +221,17 @@ class Autoencoder:
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
-        X, errors = self._matrix(X), []
-        for start in range(0, len(X), BLOCK):
-            part = X[start:start + BLOCK]
-            Y = self._predict(self.network_, part, self.scaling_)
-            error = (inputs.as_floats(part, Y.dtype, self.scaling_) - Y) ** 2
-            errors.append(error if per_feature else error.mean(axis=1))
-            release(X)
-        return np.concatenate(errors)
+        X = self._matrix(X)
+        return self._squared_errors(X, X, per_feature)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the mean squared reconstruction error: higher is better. y is ignored."""
-        return -float(np.mean(self.reconstruction_error(X), dtype=np.float64))
+        """Return minus the mean squared reconstruction error: higher is better.
+
+        y: the target where it has X's shape, as in ``fit``; a 1-D y is ignored.
+        """
+        X = self._matrix(X)
+        T = _second(X, y, self.network_.dtype, self.scaling_)
+        return -float(np.mean(self._squared_errors(X, T), dtype=np.float64))
 
     @property
     def encoder(self) -> Network:
@@ -228,6 +243,52 @@ class Autoencoder:
         """The layers from the code to the output, a ``Network`` of its own over the same parameters; it knows no ``scaling``."""
         return self._fitted()[self._encoder_layers:]
 
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file: settings, parameters, history, and the state of the training.
+
+        The file replaces one of that name as a whole, or not at all. It is in the safetensors layout, described in
+        docs/model-files.md. Raises NotFittedError before ``fit``; ValueError if settings were changed since, so that they no
+        longer lead to this network; TypeError for settings of classes other than the package's own; OSError if the file cannot be
+        written.
+        """
+        from . import persistence  # which imports this module
+
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], engine: str | None = None, threads: int | None = None) -> Autoencoder:
+        """Return the model that ``save`` wrote to a file: the same bits come out of it, and training goes on where it stood.
+
+        engine, threads: in place of those of the file, such as "numpy" where there is no numba. No file can run code. Raises
+        DataFormatError for a file that is damaged, changed, of a newer format, or no autoencoder's, and OSError if it cannot be
+        read.
+
+        >>> import os, tempfile
+        >>> X = np.random.default_rng(0).random((64, 6))
+        >>> ae = Autoencoder(hidden_sizes=(5,), code_size=2, epochs=3, engine="numpy").fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ae.save(os.path.join(folder, "model.safetensors"))
+        ...     loaded = Autoencoder.load(os.path.join(folder, "model.safetensors"))
+        >>> bool((loaded.encode(X) == ae.encode(X)).all())
+        True
+        """
+        from . import persistence
+
+        return persistence.load(path, engine, threads, cls)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write a stand-alone predictor: a Python file of that name, such as "predictor.py", with ``encode``, ``decode`` and
+        ``reconstruct``, which needs NumPy alone; and beside it "predictor.weights.npz".
+
+        Its results are the model's up to rounding. Raises NotFittedError before ``fit``, ValueError for a name that does not
+        end in .py, OSError if a file cannot be written.
+        """
+        from .export import export
+
+        export(self, path)
+
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def get_weights(self) -> dict[str, Array]:
@@ -235,7 +296,7 @@ class Autoencoder:
         ...}."""
         return {name: array.copy() for name, array in self._fitted().params.items()}
 
-    def set_weights(self, weights: Mapping[str, Any]) -> Autoencoder:
+    def set_weights(self, weights: Mapping[str, Any]) -> Self:
         """Set all parameters, named and shaped as ``get_weights`` returns them; a model that was never fitted is ready for
         use then.
 
@@ -247,7 +308,7 @@ class Autoencoder:
                 raise ValueError("expected a matrix 'encoder.0.W' in the weights")
             if self.scaling in ("minmax", "standard"):
                 raise ValueError(f"scaling={self.scaling!r} is learned from data: call fit(X) before set_weights")
-            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=0)
+            network, encoder_layers = self._build(len(weights["encoder.0.W"]), seed=None)
         else:
             network, encoder_layers = self.network_, self._encoder_layers
         for name, array in _matching(weights, network).items():
@@ -284,11 +345,43 @@ class Autoencoder:
 
     # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
 
+    inverse_transform, predict = decode, reconstruct
+
+    def transform(self, X: Any) -> Any:
+        """Return the codes of X: (n, code_size), as ``encode`` does, or as ``set_output`` has asked for."""
+        codes = self.encode(X)
+        if getattr(self, "_sklearn_output_config", {}).get("transform", "default") == "default":
+            return codes
+        from pandas import DataFrame
+
+        return DataFrame(codes, getattr(X, "index", None), self.get_feature_names_out())
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Train on X, with y as in ``fit``, and return ``transform(X)``."""
+        return self.fit(X, y).transform(X)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Let ``transform`` return arrays ("default") or data frames with named columns ("pandas"); None changes nothing."""
+        if transform is not None:  # the attribute that scikit-learn's clone hands on
+            self._sklearn_output_config = {"transform": inputs.choose(transform, ("default", "pandas"), "transform")}
+        return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Return the names of the code's units, "autoencoder0", "autoencoder1" ...; input_features is ignored."""
+        units = self.encoder.widths[-1]
+        return np.array([f"autoencoder{i}" for i in range(units)], object)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it is scikit-learn that calls this
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
+                    transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their values."""
         return {name: getattr(self, name) for name in _arguments()}
 
-    def set_params(self, **params: Any) -> Autoencoder:
+    def set_params(self, **params: Any) -> Self:
         """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
         known = _arguments()
         for name in params:
@@ -316,7 +409,9 @@ class Autoencoder:
             inputs.whole(self.threads, "threads")
             if self.engine == "numpy":
                 raise ValueError("threads belongs to engine='numba'; NumPy's are set by variables such as OPENBLAS_NUM_THREADS")
-        inputs.number(self.l1_activity, "l1_activity")
+        for name in ("l1_activity", "kl_beta", "weight_decay"):
+            inputs.number(getattr(self, name), name)
+        inputs.number(self.kl_rho, "kl_rho", positive=True, below=1)
         inputs.number(self.learning_rate, "learning_rate", positive=True)
         inputs.choose(self.loss, LOSSES, "loss")
         if self.scaling is not None:
@@ -324,33 +419,62 @@ class Autoencoder:
         inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
         inputs.choose(self.dtype, ("float32", "float64"), "dtype")
         inputs.choose(self.engine, ENGINES, "engine")
-        for name in ("activation", "code_activation", "output_activation"):
-            if name != "output_activation" or self.output_activation is not None:
-                inputs.choose(getattr(self, name), ACTIVATIONS, name)
+        self._hidden_activations()
+        inputs.choose(self.code_activation, ACTIVATIONS, "code_activation")
+        if self.output_activation is not None:
+            inputs.choose(self.output_activation, ACTIVATIONS, "output_activation")
         if not isinstance(self.optimizer, (SGD, Adam)):
             inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
-        if self.noise is not None and not isinstance(self.noise, GaussianNoise):
-            raise TypeError(f"noise must be None or a GaussianNoise, got {self.noise!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be None or a noise object such as GaussianNoise(0.4), got {self.noise!r}")
         inputs.number(self.validation_fraction, "validation_fraction", below=1)
         if self.early_stopping is not None and not isinstance(self.early_stopping, EarlyStopping):
             raise TypeError(f"early_stopping must be None or an EarlyStopping, got {self.early_stopping!r}")
+        if self.kl_beta and self.code_activation != "sigmoid":
+            raise ValueError(f"kl_beta needs code_activation='sigmoid', with outputs from 0 to 1, got {self.code_activation!r}")
+        if self.tied_weights and self._sizes_back() != list(self.hidden_sizes)[::-1]:
+            raise ValueError("tied_weights needs a decoder that mirrors the encoder: leave out decoder_sizes, got "
+                             f"{self.decoder_sizes!r}")
         if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
             raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
                              f"{self.output_activation!r}; use loss='mse' for other outputs")
 
-    def _build(self, n_features: int, seed: int) -> tuple[Network, int]:
-        """A network of all layers with fresh weights, output activation included, and how many of its layers are the encoder."""
-        rng, dtype = Stream(seed), np.dtype(self.dtype)
-        hidden = list(self.hidden_sizes)
-        back = hidden[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+    def _build(self, n_features: int, seed: int | None) -> tuple[Network, int]:
+        """A network of all layers, output activation included, and how many of its layers are the encoder. The weights are fresh,
+        or zero for no seed."""
+        rng, dtype = _NoWeights() if seed is None else Stream(seed), np.dtype(self.dtype)
+        hidden, back = list(self.hidden_sizes), self._sizes_back()
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
-        between, code = ACTIVATIONS[self.activation], ACTIVATIONS[self.code_activation]
-        encoder = _stack([n_features, *hidden, self.code_size], [between] * len(hidden) + [code], rng, dtype)
+        between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
+        there = _dense([n_features, *hidden, self.code_size], rng, dtype, self.weight_decay)
+        encoder = _activated(there, [*between[:len(hidden)], code])
         if self.l1_activity:
             encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
-        decoder = _stack([self.code_size, *back, n_features], [between] * len(back) + [output], rng, dtype)
+        if self.kl_beta:
+            encoder.append(KLActivity(self.kl_beta, self.kl_rho))
+        home = [TiedDense(layer) for layer in there[::-1]] if self.tied_weights else _dense(
+            [self.code_size, *back, n_features], rng, dtype, self.weight_decay)
+        decoder = _activated(home, [*between[len(hidden):], output])
         names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
         return Network(encoder + decoder, names), len(encoder)
+
+    def _sizes_back(self) -> list[int]:
+        """The units of the decoder's hidden layers."""
+        return list(self.hidden_sizes)[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
+
+    def _hidden_activations(self) -> list[type[Layer]]:
+        """The activations of the hidden layers, those of the encoder first; ValueError for unknown ones or a wrong number."""
+        there, back, given = len(self.hidden_sizes), len(self._sizes_back()), self.activation
+        each = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str)
+        known = [ACTIVATIONS[inputs.choose(name, ACTIVATIONS, "activation")] for name in (given if each else [given])]
+        if not each:
+            return known * (there + back)
+        if len(known) == there and self.decoder_sizes is None:
+            return known + known[::-1]
+        if len(known) != there + back:
+            raise ValueError(f"expected activation as one name, or one for each of the {there} + {back} hidden layers of encoder "
+                             f"and decoder, got {given!r}")
+        return known
 
     def _optimizer(self) -> SGD | Adam:
         """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
@@ -360,12 +484,12 @@ class Autoencoder:
 
     def _start(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
         """The data as training reads them, and a model that has seen nothing yet."""
-        loss, dtype = LOSSES[self.loss](), np.dtype(self.dtype)
+        loss, dtype, names = LOSSES[self.loss](), np.dtype(self.dtype), inputs.column_names(X)
         seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
         learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
         X, T = self._training_data(X, y, loss, dtype, learned)
         network, encoder_layers = self._build(X.shape[1], seed)
-        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed)
+        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
@@ -403,7 +527,7 @@ class Autoencoder:
         return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
 
     def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
-               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Autoencoder:
+               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
         """Train the model for so many more epochs, and take it over."""
         network, loss, noise = model.network, model.loss, self.noise
         once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
@@ -457,21 +581,30 @@ class Autoencoder:
                 undo.undo(Y[part])
         return Y if out is None else out
 
+    def _squared_errors(self, X: Array, T: Array, per_feature: bool = False) -> Array:
+        """The squared differences of X's reconstruction from T, in scaled units, or each row's mean of them."""
+        errors = []
+        for start in range(0, len(X), BLOCK):
+            Y = self._predict(self.network_, X[start:start + BLOCK], self.scaling_)
+            error = (inputs.as_floats(T[start:start + BLOCK], Y.dtype, self.scaling_) - Y) ** 2
+            errors.append(error if per_feature else error.mean(axis=1))
+            release(X, T)
+        return np.concatenate(errors)
+
     def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
-        """The target of X: X itself, or a y of its shape; checked, in scaled units where the loss cares."""
-        T = X
-        if y is not None and np.ndim(y) != 1:
-            if np.shape(y) != X.shape:
-                raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {np.shape(y)}")
-            T, name = inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned))), "y"
+        """The target of X, checked, in scaled units where the loss cares."""
+        T = _second(X, y, dtype, learned)
         if isinstance(loss, BinaryCrossEntropy):
-            inputs.require_unit_interval(T, name, dtype, learned)
+            inputs.require_unit_interval(T, name if T is X else "y", dtype, learned)
         return T
 
-    def _adopt(self, model: Fitted) -> Autoencoder:
+    def _adopt(self, model: Fitted) -> Self:
         """Take over what ``fit`` has made, all at once."""
-        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model
+        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
         self.n_features_in_ = model.network.widths[0]
+        vars(self).pop("feature_names_in_", None)  # there is one after a fit to a data frame only
+        if model.feature_names is not None:
+            self.feature_names_in_ = model.feature_names
         return self
 
     def _fitted(self) -> Network:
@@ -481,11 +614,19 @@ class Autoencoder:
 
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
+        inputs.require_names(X, getattr(self, "feature_names_in_", None), stacklevel=4)
         return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, _has_offset(self.scaling_)))
 
 
 def _has_offset(learned: Scaling | None) -> bool:
     return learned is not None and learned.offset is not None
+
+
+class _NoWeights:
+    """A source of zeros, which takes no time, for a network whose weights are set next."""
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array:
+        return np.broadcast_to(0.0, size)
 
 
 def _compiled() -> Any:
@@ -495,12 +636,24 @@ def _compiled() -> Any:
     return engine
 
 
-def _stack(sizes: Sequence[int], activations: Sequence[type[Layer]], rng: Stream, dtype: np.dtype[Any]) -> list[Layer]:
-    """A Dense layer from each size to the next, followed by its activation."""
-    layers: list[Layer] = []
-    for n_in, n_out, activation in zip(sizes, sizes[1:], activations):
-        layers += [Dense(n_in, n_out, rng, dtype), activation()]
-    return layers
+def _second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> Array:
+    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
+    shape = X.shape if y is None else np.asarray(y).shape
+    if y is None or len(shape) == 1:
+        return X
+    if shape and shape != X.shape:
+        raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
+    return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned)))
+
+
+def _dense(sizes: list[int], rng: Uniform, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:
+    """A Dense layer from each size to the next."""
+    return [Dense(n_in, n_out, rng, dtype, weight_decay) for n_in, n_out in zip(sizes, sizes[1:])]
+
+
+def _activated(layers: Sequence[Layer], activations: list[type[Layer]]) -> list[Layer]:
+    """Each layer, followed by its activation."""
+    return [step for layer, activation in zip(layers, activations) for step in (layer, activation())]
 
 
 def _without_output(network: Network, loss: Loss) -> Network:

@@ -14,6 +14,7 @@ Any callable that takes a ``Training`` is one, and returns True to end it; an ob
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 from collections.abc import Callable, Sequence
@@ -142,7 +143,9 @@ class ModelCheckpoint:
     def __call__(self, training: Training) -> None:
         value = training.monitored(self.monitor)
         if value < self.best or not self.best_only:
-            training.model.save(self.path)
+            model = copy.copy(training.model)  # with this epoch in its history, so that training goes on with the next one
+            model.history_ = {name: [*training.history.get(name, ()), figure] for name, figure in training.figures.items()}
+            model.save(self.path)
         self.best = min(self.best, value)
 
 

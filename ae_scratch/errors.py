@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 
 class DataFormatError(ValueError):
     """A data file is not what it says it is: truncated, damaged, of another format or of sizes that do not fit together."""
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A model was asked for something it only has after ``fit``."""
+    """A model was asked for something it only has after ``fit``.
+
+    In a program that has loaded scikit-learn it is scikit-learn's ``NotFittedError`` as well: what catches either, catches it.
+    """
+
+    def __new__(cls, *arguments: Any) -> NotFittedError:
+        theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", cls)
+        kind = cls if issubclass(cls, theirs) else type(cls.__name__, (cls, theirs), {"__module__": cls.__module__})
+        return super().__new__(kind, *arguments)
+
+    def __reduce__(self) -> Any:
+        return NotFittedError, self.args  # the class made here cannot be looked up by its name
 
 
 class DivergedError(ArithmeticError):

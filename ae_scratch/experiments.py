@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,11 @@ import numpy as np
 from . import plots
 from .autoencoder import Autoencoder
 from .datasets import Dataset, as_rows, make_landscapes
+from .diagnostics import CodeStatistics, loss_floor
 from .kernels import philox
 from .kernels.reference import Array
 from .noise import GaussianNoise
+from .pca import principal_components
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,8 +101,10 @@ def train_model(name: str, data: Data, seed: int, options: Options) -> Run:
     numbers = len(data.X) + np.arange(len(data.X_test))  # of rows that no training image has: noise of their own
     X_seen = model.noise.corrupt(data.X_test, seed, rows=numbers) if model.noise else data.X_test
     codes = model.encode(X_seen)
-    test = {**model.evaluate(X_seen, data.X_test), "mean code": float(codes.mean()), "variance of codes": float(codes.var()),
-            "codes exactly 0": float(np.mean(codes == 0)), "mse": _mse(model.reconstruct(X_seen), data.X_test)}
+    activity = CodeStatistics.of(codes)
+    test = {**model.evaluate(X_seen, data.X_test), "mean code": activity.mean_code,
+            "variance of codes": activity.variance_of_codes, "codes exactly 0": activity.zero_share,
+            "mse": _mse(model.reconstruct(X_seen), data.X_test)}
     shapes = [array.shape for array in model.get_weights().values() if array.ndim == 2]
     layers = "-".join(str(width) for width in [shapes[0][0], *(n_out for _, n_out in shapes)])
     return Run(model, {"layers": layers, **run, "test": test}, X_seen, codes)
@@ -113,7 +118,15 @@ def deep(data: Data, seed: int, options: Options) -> Outcome:
     run = train_model("deep", data, seed, options)
     rows = {"original": data.X_test, "reconstruction": run.model.reconstruct(data.X_test[:10])}
     return Outcome({"deep": run.measured}, {}, {
-        "deep-reconstructions.png": lambda: plots.image_rows(rows, f"Deep autoencoder, code of 32: {data.dataset.name}")[0]})
+        "deep-reconstructions.png": lambda: plots.image_rows(rows, f"Deep autoencoder, code of 32: {data.dataset.name}")[0],
+        "deep-codes.png": lambda: _code_scatter(run.codes, data.dataset)})
+
+
+def _code_scatter(codes: Array, dataset: Dataset) -> Figure:
+    """The codes of test images in a plane, by their classes: by t-SNE where scikit-learn is installed, else by PCA."""
+    method, name = ("tsne", "t-SNE") if find_spec("sklearn") else ("pca", "PCA")
+    title = f"Codes of test images by {name}: {dataset.name}"
+    return plots.latent_scatter(codes, dataset.y_test[:len(codes)], method, title)[0]
 
 
 def shallow(data: Data, seed: int, options: Options) -> Outcome:
@@ -146,7 +159,7 @@ def sparse(data: Data, seed: int, options: Options) -> Outcome:
     shown = published if data.dataset.name == "MNIST" else None
     title = f"Training objective of the standard and the sparse autoencoder: {data.dataset.name}"
     return Outcome({name: run.measured for name, run in runs.items()}, {}, {
-        "sparse-losses.png": lambda: plots.loss_curves(losses, shown, title, ylabel="loss + penalty")[0],
+        "sparse-losses.png": lambda: plots.loss_curves(losses, shown, title, "loss + penalty", loss_floor(data.X))[0],
         "sparse-codes.png": lambda: plots.code_densities(codes, f"Code values of the test images: {data.dataset.name}")[0],
         "sparse-codes-alone.png": lambda: plots.code_densities(alone, f"Codes, sparse autoencoder: {data.dataset.name}")[0]})
 
@@ -202,7 +215,8 @@ def _specific_rows(X_test: Array, tested: str, rows: dict[tuple[str, str], Array
 def code_size(data: Data, seed: int, options: Options) -> Outcome:
     """Reconstruction error against code size, beside a principal component analysis with as many components."""
     sizes = [2, 4, 8, 16, 32, 64]
-    by_pca = [_mse(X_hat, data.X_test) for X_hat in pca(data.X, data.X_test, sizes)]
+    components = principal_components(data.X, max(sizes))
+    by_pca = [_mse(components.reconstruct(data.X_test, size), data.X_test) for size in sizes]
     by_autoencoder, trained = [], {}
     for size in sizes:
         label = f"code of {size}"
@@ -213,16 +227,6 @@ def code_size(data: Data, seed: int, options: Options) -> Outcome:
     title = f"Test error against code size: {data.dataset.name}"
     return Outcome({}, {"mean squared error": errors}, {
         "code-size.png": lambda: plots.curves_by_size(sizes, curves, title)[0]}, trained)
-
-
-def pca(X: Array, X_test: Array, sizes: list[int]) -> list[Array]:
-    """Return what is left of X_test after projecting on the first k principal components of X, for each k in ``sizes``.
-
-    The components are the right singular vectors of the centred X, which are those of its (smaller) covariance matrix.
-    """
-    mean = X.mean(axis=0)
-    _, _, components = np.linalg.svd((X - mean).T @ (X - mean))
-    return [(X_test - mean) @ components[:k].T @ components[:k] + mean for k in sizes]
 
 
 def _mse(X_hat: Array, X: Array) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,27 +20,72 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
 
     Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout. keep: names of other
     dtypes to leave as they are; ``as_floats`` converts what is needed of them.
-    Raises TypeError for other content; ValueError for anything but two dimensions, for no rows or columns, for a width other than
-    ``n_features``, and for NaN or infinity.
+    Raises TypeError for other content and for sparse matrices; ValueError for complex or masked values, for anything but two
+    dimensions, for no rows or columns, for a width other than ``n_features``, and for NaN or infinity.
     """
-    if np.ma.is_masked(X):
-        raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
-    array = np.asarray(X)
-    if array.dtype.kind not in "buif":
-        raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__}): convert it, as in "
-                        f"np.asarray({name}, float)")
-    if array.ndim != 2:
-        hint = ": reshape(-1, 1) for one feature, reshape(1, -1) for one sample" if array.ndim == 1 else ": reshape(len(X), -1)"
-        hint = hint if array.ndim else ""
-        raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {array.shape}{hint}")
-    if 0 in array.shape:
-        raise ValueError(f"expected at least one sample and one feature in {name}, got shape {array.shape}")
-    if n_features is not None and array.shape[1] != n_features:
-        raise ValueError(f"expected {name} with {n_features} features, got {array.shape[1]}")
+    array = _real_numbers(X, name)
+    _require_shape(array, n_features, name)
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = np.ascontiguousarray(array, array.dtype if array.dtype.name in keep and array.dtype.isnative else dtype)
     require_finite(matrix, name)
     return matrix
+
+
+def _real_numbers(X: Any, name: str) -> Array:
+    """X as an array of real numbers, of any type and shape."""
+    if hasattr(X, "toarray"):
+        raise TypeError(f"{name} is a sparse matrix, which is not supported: hand in {name}.toarray() if that fits into memory")
+    if np.ma.is_masked(X):
+        raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
+    array = np.asarray(X)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: expected {name} to hold real numbers, got {array.dtype}: take "
+                         f"{name}.real or abs({name})")
+    if array.dtype.kind == "O" and array.ndim:  # how a data frame with columns of several types arrives
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"expected {name} to hold real numbers: {error}") from error
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__}): convert it, as in "
+                        f"np.asarray({name}, float)")
+    return array
+
+
+def _require_shape(array: Array, n_features: int | None, name: str) -> None:
+    """Raise ValueError unless the array is a matrix with rows and columns, and of the right width where that is known."""
+    shape = array.shape
+    if array.ndim != 2:
+        hints = {0: "", 1: f". Reshape your data: {name}.reshape(-1, 1) is one feature, {name}.reshape(1, -1) one sample"}
+        hint = hints.get(array.ndim, f". Reshape your data: {name}.reshape(len({name}), -1) has a row for each sample")
+        raise ValueError(f"expected a 2-D {name} of shape (samples, features), got shape {shape}{hint}")
+    for count, what in zip(shape, ("sample", "feature")):
+        if count == 0:
+            raise ValueError(f"{name} has 0 {what}(s) (shape={shape}) while a minimum of 1 is required: expected at least one "
+                             "sample and one feature")
+    if n_features is not None and shape[1] != n_features:
+        raise ValueError(f"{name} has {shape[1]} features, but Autoencoder is expecting {n_features} features as input")
+
+
+def column_names(X: Any) -> Array | None:
+    """Return the names of a data frame's columns (features,); None if X has none, or any that is not a string."""
+    names = [*getattr(X, "columns", ())]
+    return np.array(names, object) if names and all(isinstance(name, str) for name in names) else None
+
+
+def require_names(X: Any, fitted: Array | None, stacklevel: int) -> None:
+    """Raise ValueError if the columns of the data frame X are not those a model was fitted with, in their order; warn if only
+    one of the two has names, in the line that ``stacklevel`` counts to, as ``warnings.warn`` does."""
+    names = column_names(X)
+    if names is None or fitted is None:
+        if names is not fitted:
+            what = "X has feature names, but Autoencoder was fitted without feature names" if fitted is None else \
+                "X does not have valid feature names, but Autoencoder was fitted with feature names"
+            warnings.warn(what, stacklevel=stacklevel)
+    elif list(names) != list(fitted):
+        unseen, missing = sorted({*names} - {*fitted}), sorted({*fitted} - {*names})
+        what = f"unseen at fit time: {unseen}, now missing: {missing}" if unseen or missing else "they are in another order"
+        raise ValueError(f"The feature names should match those that were passed during fit: {what}")
 
 
 def kept(X: Any, exact: bool = False) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import os
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -18,7 +19,7 @@ from numpy.typing import DTypeLike
 from .inputs import as_floats
 from .kernels.memory import Arrays
 from .kernels.reference import Array
-from .layers import Layer, ReLU
+from .layers import Layer, ReLU, TiedDense
 from .losses import Loss
 from .scaling import Scaling
 
@@ -71,9 +72,17 @@ class Network:
         if len(set(map(id, learning))) < len(learning) or any(layer.in_network for layer in learning):
             raise ValueError("a layer can be in one network, once: share it by a slice network[a:b], or make a new one")
         prefixes = names or [str(i) for i in range(len(learning))]
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, TiedDense) and not any(layer.source is before for before in self.layers[:i]):
+                raise ValueError(f"{layer!r} has its weights from a layer that is not in front of it: put that in too")
         keys = [f"{prefix}.{name}" for prefix, layer in zip(prefixes, learning) for name in layer.parameters]
         self.widths = _widths(self.layers, learning[0])
         self.params = _gather(self.layers, keys)
+
+    @property
+    def root(self) -> Network:
+        """The network that this is a slice of, or the network itself: its vector has all the numbers that the layers use."""
+        return self if self.whole is None else self.whole[0].root
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -108,7 +117,9 @@ class Network:
         self.params = _gather(self.layers, state["names"])
 
     def astype(self, dtype: DTypeLike) -> Network:
-        """Return a copy of the network with parameters of another dtype."""
+        """Return a copy of the network with parameters of another dtype; of a slice, a slice of a copy of the whole."""
+        if self.whole is not None:
+            return self.whole[0].astype(dtype)[self.whole[1]]
         layers = copy.deepcopy(self.layers)
         for layer in layers:
             for name in layer.parameters:
@@ -134,9 +145,17 @@ class Network:
         parameter_gradients(self.layers, cache, dA, self.per_layer(grads))
         return dA[0], grads
 
-    def penalty(self, cache: list[Array], rows: int | None = None) -> float:
-        """Return the sum of the layers' penalties for these activations, in a batch of so many rows (theirs by default)."""
-        return sum(layer.penalty(A, rows) for layer, A in zip(self.layers, cache[1:]))
+    def penalty(self, cache: list[Array]) -> float:
+        """Return the sum of the layers' penalties for these activations, those of a batch."""
+        return sum(layer.penalty(A) for layer, A in zip(self.layers, cache[1:]))
+
+    def statistics(self, cache: list[Array]) -> list[Array | float]:
+        """Return what each layer's penalty depends on, as a sum over the rows of these activations."""
+        return [layer.statistic(A) for layer, A in zip(self.layers, cache[1:])]
+
+    def penalty_of(self, means: list[Array | float], rows: int) -> float:
+        """Return the sum of the layers' penalties in a batch of so many rows with these means of ``statistics`` over the rows."""
+        return sum(layer.penalty_of(mean, rows) for layer, mean in zip(self.layers, means))
 
     def predict(self, X: Array, batch_size: int = 1024, scaling: Scaling | None = None, out: Array | None = None) -> Array:
         """Return the output for X (N, n_in), computed batch by batch: no more than one batch of activations is held.
@@ -163,6 +182,36 @@ class Network:
                 distance = np.minimum(distance, np.where(safe, np.inf, np.abs(inputs)).min(axis=1))
         return distance
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write layers and parameters to one file, which replaces one of that name as a whole, or not at all.
+
+        The file is in the safetensors layout, described in docs/model-files.md. Raises TypeError for layers other than the
+        package's own, OSError if the file cannot be written.
+        """
+        from . import architecture  # which imports this module
+
+        architecture.save(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Network:
+        """Return the network that ``save`` wrote to a file.
+
+        Raises DataFormatError for a file that is damaged, changed, of a newer format, or not of a network alone, and OSError if
+        it cannot be read.
+
+        >>> import tempfile
+        >>> from ae_scratch import Dense, ReLU
+        >>> network = Network([Dense(4, 2, np.random.default_rng(0)), ReLU()])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(os.path.join(folder, "encoder.safetensors"))
+        ...     loaded = Network.load(os.path.join(folder, "encoder.safetensors"))
+        >>> loaded, bool((loaded.layers[0].W == network.layers[0].W).all())
+        (Network([Dense(4, 2), ReLU()]), True)
+        """
+        from . import architecture
+
+        return architecture.load(path)
+
     def summary(self) -> str:
         """Return a table of the layers, their output widths and numbers of parameters."""
         names = iter(self.params)
@@ -181,9 +230,18 @@ class Network:
         return [X] + [np.empty((len(X), width), self.dtype) for width in self.widths[1:]]
 
     def per_layer(self, grads: Arrays) -> list[tuple[Array, ...]]:
-        """Return the arrays of ``grads`` in groups, a tuple for each layer."""
+        """Return the arrays of ``grads`` in groups, a tuple for each layer; a tied layer shares dW with its source.
+
+        Raises ValueError for a part of a network that has a tied layer without its source: dW would be lost.
+        """
         arrays = iter(grads.values())
-        return [tuple(next(arrays) for _ in layer.parameters) for layer in self.layers]
+        groups = [tuple(next(arrays) for _ in layer.parameters) for layer in self.layers]
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, TiedDense):
+                if layer.source not in self.layers:
+                    raise ValueError(f"{layer!r} has its weights from outside of this part: take the whole network's gradients")
+                groups[i] = (groups[self.layers.index(layer.source)][0], *groups[i])
+        return groups
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(map(repr, self.layers))}])"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
+from .diagnostics.tables import aligned
 from .experiments import ARTICLE, Data, Outcome
 from .files import replacing
 
@@ -45,7 +46,7 @@ def model_table(name: str, measured: Mapping[int, dict[str, Any]], comparable: b
             published = model.published_test.get(figure) if whole else None
             rows.append((f"test: {figure}", published, [run["test"][figure] for run in runs]))
     head = ["", "published" if comparable else "(MNIST's)", *(f"seed {seed}" for seed in measured), *["difference"] * comparable]
-    return f"{name}: {_description(runs[0])}\n{_aligned([head, *(_cells(*row, comparable) for row in rows)])}"
+    return f"{name}: {_description(runs[0])}\n{aligned([head, *(_cells(*row, comparable) for row in rows)])}"
 
 
 def _cells(label: str, published: float | None, values: Sequence[float], comparable: bool) -> list[str]:
@@ -58,7 +59,7 @@ def figure_table(name: str, measured: Mapping[int, Mapping[str, Any]]) -> str:
     """Return other figures, by seed: a row for each, groups of them one after the other."""
     columns = [_flat(figures) for figures in measured.values()]
     head = [name, *(f"seed {seed}" for seed in measured)]
-    return _aligned([head, *([label, *(_number(column[label]) for column in columns)] for label in columns[0])])
+    return aligned([head, *([label, *(_number(column[label]) for column in columns)] for label in columns[0])])
 
 
 def _flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -85,13 +86,6 @@ def _number(value: float | None) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.4f}" if abs(value) < 1 else f"{value:+.3f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The rows with their cells in columns, the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    cells = [[row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))] for row in rows]
-    return "\n".join("  ".join(row).rstrip() for row in cells)
 
 
 def results(data: Data, outcomes: Mapping[str, Mapping[int, Outcome]], seconds: float) -> dict[str, Any]:

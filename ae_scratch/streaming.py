@@ -117,5 +117,5 @@ def is_sequence_of_batches(X: Any) -> bool:
         return False
     try:
         return len(X) > 0 and np.ndim(X[0]) == 2
-    except (KeyError, IndexError, ValueError):  # no sequence, or a ragged list, which is refused as such
+    except (KeyError, IndexError, TypeError, ValueError):  # no sequence, sparse, or a ragged list: refused as such
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,11 +19,13 @@ from .kernels.memory import Arrays
 from .kernels.reference import Array
 from .losses import Loss
 from .network import Network, objective_and_gradients
-from .noise import GaussianNoise as Noise
+from .noise import Noise
 from .optimizers import SGD, Adam
 from .progress import Progress
 from .scaling import Scaling
 from .streaming import Batches, release
+
+log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
 History = dict[str, list[float]]
@@ -124,18 +127,21 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
     The penalty is that of a batch of ``batch_size`` average rows, so that it compares with training and does not depend on
     ``chunk``, the number of rows that are computed at a time. scaling: what is done to X and T, if anything, as they are read.
     """
-    sums = np.zeros(2)
+    loss_sum = 0.0
+    sums: list[Array | float] = [0.0] * len(network.layers)
     for start in range(0, len(X), chunk):
         Y, A = network.forward(as_floats(X[start:start + chunk], network.dtype, scaling))
         value, _ = loss.forward(Y, as_floats(T[start:start + chunk], network.dtype, scaling))
-        sums += len(Y) * value, batch_size * network.penalty(A, batch_size)
+        loss_sum += len(Y) * value
+        sums = [total + part for total, part in zip(sums, network.statistics(A))]
         release(X, T)
-    return figures_of(*(sums / len(X)))
+    return figures_of(loss_sum / len(X), network.penalty_of([total / len(X) for total in sums], batch_size))
 
 
 def record(history: History, figures: Figures, epoch: int, progress: Progress | None, after: AfterEpoch | None) -> bool:
     """Append the figures of an epoch to the history, report it, and return whether training ends here."""
     done = after is not None and after(epoch, figures)
+    log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in figures.items()))
     for name, value in figures.items():
         history.setdefault(name, []).append(value)
     if progress:

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import oracle
 
-from ae_scratch import BinaryCrossEntropy, Dense, Identity, L1Activity, MeanSquaredError, Network, ReLU, Sigmoid, Tanh
+from ae_scratch import (BinaryCrossEntropy, Dense, Identity, KLActivity, L1Activity, MeanSquaredError, Network, ReLU, Sigmoid,
+                        Tanh, TiedDense)
 from ae_scratch.gradcheck import numerical_gradient
 from ae_scratch.network import objective, objective_and_gradients
 
@@ -17,14 +18,17 @@ LOSSES = {"binary_crossentropy": BinaryCrossEntropy, "mse": MeanSquaredError}
 
 
 class Case:
-    """sizes[0]-...-sizes[-1] with one activation behind every layer but the last and an L1 penalty behind layer ``code``."""
+    """sizes[0]-...-sizes[-1] with one activation behind every layer but the last and penalties behind layer ``code``.
+
+    kl: beta and rho of a KLActivity. tied: whether the layers behind layer ``code`` go back through those in front of it.
+    """
 
     def __init__(self, seed, sizes, activation="relu", loss="binary_crossentropy", lam=0.0, reduction="sum", code=1, output=None,
-                 rows=ROWS):
+                 rows=ROWS, weight_decay=0.0, kl=None, tied=False):
         self.loss_name, self.loss = loss, LOSSES[loss]()
         for attempt in itertools.count():
             rng = np.random.default_rng([seed, attempt])
-            self.network, self.model = self._chain(rng, sizes, activation, lam, reduction, code, output)
+            self.network, self.model = self._chain(rng, sizes, activation, lam, reduction, code, output, weight_decay, kl, tied)
             X = rng.normal(size=(4 * rows, sizes[0]))
             self.X = X[self.network.kink_distance(X) > 100 * H][:rows]
             self.T = rng.uniform(size=(rows, sizes[-1]))
@@ -33,15 +37,21 @@ class Case:
             assert attempt < 1000, "no network without kinks and dead units found"
 
     @staticmethod
-    def _chain(rng, sizes, activation, lam, reduction, code, output):
+    def _chain(rng, sizes, activation, lam, reduction, code, output, weight_decay, kl, tied):
         """The package's network, and the oracle's model over a complex copy of the same numbers."""
-        layers, model = [], []
+        layers, model, sources = [], [], []
         for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
-            dense = Dense(n_in, n_out, rng, np.float64)
-            dense.W *= GAINS[activation]
+            if tied and i > code:
+                source, W = sources.pop()
+                dense, step = TiedDense(source), ["tied", W]
+            else:
+                dense = Dense(n_in, n_out, rng, np.float64, weight_decay)
+                dense.W *= GAINS[activation]
+                step = ["dense", dense.W.astype(complex)]
+                sources.append((dense, step[1]))
             dense.b += rng.normal(scale=0.2, size=n_out)
             layers.append(dense)
-            model.append(["dense", dense.W.astype(complex), dense.b.astype(complex)])
+            model.append([*step, dense.b.astype(complex)] + ([weight_decay] if step[0] == "dense" else []))
             kind = activation if i < len(sizes) - 1 else output
             if kind:
                 layers.append(ACTIVATIONS[kind]())
@@ -49,6 +59,9 @@ class Case:
             if lam and i == code:
                 layers.append(L1Activity(lam, reduction))
                 model.append(["l1", lam, reduction])
+            if kl and i == code:
+                layers.append(KLActivity(*kl))
+                model.append(["kl", *kl])
         return Network(layers), model
 
     def _alive(self):
@@ -78,7 +91,7 @@ class Case:
         return self.network.backward(self.loss.backward(D), cache)
 
     def by_complex_step(self):
-        parameters = [array for kind, *arrays in self.model if kind == "dense" for array in arrays]
+        parameters = [array for kind, *arrays in self.model for array in {"dense": arrays[:2], "tied": arrays[1:]}.get(kind, ())]
         f = lambda: oracle.objective(self.model, self.loss_name, self.X, self.T)  # noqa: E731
         return {name: oracle.complex_step(f, array) for name, array in zip(self.network.params, parameters)}
 

@@ -1,8 +1,8 @@
 """Forward passes that share no code with the package and accept complex numbers; every branch looks at the real part only.
 
 With them the complex step gives derivatives free of cancellation: Im f(x + ih) / h with h = 1e-30 is exact to rounding
-(Squire & Trapp 1998). A model is a list of ("dense", W, b), ("relu",), ("sigmoid",), ("tanh",), ("identity",), ("l1", lam,
-reduction).
+(Squire & Trapp 1998). A model is a list of ("dense", W, b, weight_decay), ("tied", W, b) with the W of a dense one, ("relu",),
+("sigmoid",), ("tanh",), ("identity",), ("l1", lam, reduction), ("kl", beta, rho).
 """
 
 import numpy as np
@@ -49,11 +49,19 @@ def forward(model, X):
     penalty = 0
     for kind, *args in model:
         if kind == "dense":
-            W, b = args
+            W, b, weight_decay = args
             X = np.einsum("ni,ij->nj", X, W) + b
+            penalty = penalty + weight_decay * sum(w * w for w in W.ravel()) / 2
+        elif kind == "tied":
+            W, b = args
+            X = np.einsum("ni,ji->nj", X, W) + b
         elif kind == "l1":
             lam, reduction = args
             penalty = penalty + lam * absolute(X).sum() / (len(X) if reduction == "mean" else 1)
+        elif kind == "kl":
+            beta, rho = args
+            means = [sum(column) / len(column) for column in X.T]
+            penalty = penalty - beta * sum(rho * np.log(m / rho) + (1 - rho) * np.log((1 - m) / (1 - rho)) for m in means)
         else:
             X = ACTIVATIONS[kind](X)
     return X, penalty

@@ -36,6 +36,51 @@ def test_architectures(hidden, code, decoder, widths):
     assert np.allclose(model.decode(model.encode(X)), model.reconstruct(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("hidden, decoder, activation, expected", [
+    ((7, 5), None, "tanh", "Tanh Tanh ReLU Tanh Tanh"),
+    ((7, 5), None, ("tanh", "sigmoid"), "Tanh Sigmoid ReLU Sigmoid Tanh"),
+    ((7, 5), None, ["tanh", "sigmoid", "identity", "relu"], "Tanh Sigmoid ReLU Identity ReLU"),
+    ((7, 5), (4,), np.array(["tanh", "sigmoid", "identity"]), "Tanh Sigmoid ReLU Identity"),
+    ((6,), (), ("tanh",), "Tanh ReLU"), ((), None, (), "ReLU"), ((), (4,), ["tanh"], "ReLU Tanh")])
+def test_an_activation_per_layer(hidden, decoder, activation, expected):
+    layers = fitted(hidden_sizes=hidden, decoder_sizes=decoder, activation=activation).network_.layers
+    assert [type(layer).__name__ for layer in layers[1::2]] == [*expected.split(), "Sigmoid"]
+
+
+def test_tied_weights_are_the_encoders_always():
+    model = fitted(hidden_sizes=(6, 4), tied_weights=True, weight_decay=1e-3)
+    assert [name for name in model.get_weights() if "decoder" in name] == ["decoder.0.b", "decoder.1.b", "decoder.2.b"]
+    assert weights(model) == weights(fitted(hidden_sizes=(6, 4), tied_weights=True, weight_decay=1e-3, decoder_sizes=(4, 6)))
+    for other in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        other.set_weights({name: 2 * array for name, array in other.get_weights().items()})
+        sources, tied = other.encoder.layers[:6:2], other.decoder.layers[::2]
+        assert all(layer.W is source.W for layer, source in zip(tied, reversed(sources)))
+        assert np.allclose(other.decode(other.encode(X)), other.reconstruct(X), rtol=1e-5)
+        assert other.gradcheck(X).ok and "TiedDense(6, 9)" in other.summary()
+
+
+def test_weight_decay_makes_weights_small_and_is_the_reported_penalty():
+    sizes = []
+    for decay in (0, 0.01, 0.1):
+        model = fitted(weight_decay=decay, epochs=50, learning_rate=0.01)
+        sizes.append(sum((array**2).sum() for name, array in model.get_weights().items() if "W" in name))
+    assert sizes[0] > 1.2 * sizes[1] > 2 * sizes[2]
+    model = fitted(weight_decay=0.1, batch_size=70)
+    expected = 0.05 * sum((array.astype(float)**2).sum() for name, array in model.get_weights().items() if "W" in name)
+    assert model.evaluate(X)["penalty"] == pytest.approx(expected, rel=1e-6)
+    assert model.history_["penalty"][1] > expected > 0.9 * model.history_["penalty"][1] and model.gradcheck(X).ok
+
+
+def test_kl_sparsity_pulls_the_mean_activation_to_rho():
+    settings = dict(code_activation="sigmoid", epochs=200, learning_rate=0.01)
+    plain, model = fitted(**settings), fitted(kl_beta=1.0, kl_rho=0.1, **settings)
+    means = model.encode(X).mean(axis=0)
+    assert np.abs(means - 0.1).max() < 0.02 < 0.1 < np.abs(plain.encode(X).mean(axis=0) - 0.1).max() and model.gradcheck(X).ok
+    expected = (0.1 * np.log(0.1 / means) + 0.9 * np.log(0.9 / (1 - means))).sum()
+    assert model.evaluate(X)["penalty"] == pytest.approx(expected, rel=1e-3)
+    assert model.set_params(batch_size=1).evaluate(X)["penalty"] == model.set_params(batch_size=70).evaluate(X)["penalty"]
+
+
 @pytest.mark.parametrize("loss, output, low, high", [
     ("binary_crossentropy", None, 0, 1), ("mse", None, -9, 9), ("mse", "sigmoid", 0, 1), ("mse", "tanh", -1, 1),
     ("mse", "relu", 0, 9)])
@@ -203,6 +248,11 @@ def test_a_given_optimizer_is_copied_for_each_fit():
 @pytest.mark.parametrize("settings, error, message", [
     ({"loss": "binary_crosentropy"}, ValueError, "did you mean 'binary_crossentropy'"),
     ({"activation": "relo"}, ValueError, "activation='relo' is unknown.*did you mean 'relu'"),
+    ({"activation": "relo", "hidden_sizes": ()}, ValueError, "did you mean 'relu'"),
+    ({"activation": None}, ValueError, "activation=None is unknown"),
+    ({"activation": ["tanh", 3]}, ValueError, "activation=3 is unknown"),
+    ({"activation": ("relu",) * 3}, ValueError, r"each of the 1 \+ 1 hidden layers of encoder and decoder"),
+    ({"activation": ("relu",), "decoder_sizes": (4, 4)}, ValueError, r"each of the 1 \+ 2 hidden layers"),
     ({"output_activation": "tanh"}, ValueError, "needs output_activation='sigmoid'"),
     ({"optimizer": "adamw"}, ValueError, "did you mean 'adam'"),
     ({"scaling": "byte"}, ValueError, "did you mean 'bytes'"),
@@ -216,7 +266,10 @@ def test_a_given_optimizer_is_copied_for_each_fit():
     ({"batch_size": 0}, ValueError, "at least 1"), ({"learning_rate": 0}, ValueError, "above 0"),
     ({"learning_rate": float("inf")}, ValueError, "finite"), ({"l1_activity": -1e-5}, ValueError, "at least 0"),
     ({"l1_activity": "1e-5"}, TypeError, "number"), ({"random_state": 2**32}, ValueError, "from 0 to 4294967295"),
-    ({"noise": 0.4}, TypeError, "GaussianNoise")])
+    ({"noise": 0.4}, TypeError, "GaussianNoise"), ({"weight_decay": -1}, ValueError, "weight_decay must be finite"),
+    ({"kl_beta": 0.1}, ValueError, "kl_beta needs code_activation='sigmoid'.*got 'relu'"), ({"kl_rho": 1}, ValueError, "below 1"),
+    ({"kl_rho": 0}, ValueError, "above 0"), ({"kl_beta": "1"}, TypeError, "number"),
+    ({"tied_weights": True, "decoder_sizes": (7,)}, ValueError, r"mirrors the encoder.*got \(7,\)")])
 def test_settings_that_make_no_sense(settings, error, message):
     with pytest.raises(error, match=message):
         Autoencoder(**settings).fit(X)
@@ -233,9 +286,9 @@ def with_value(value):
     (with_value(np.inf), ValueError, "infinity or a value too large for float32"),
     (np.ma.masked_less(X, 0.5), ValueError, "masked values: fill them"),
     (with_value(1e300), ValueError, "too large for float32"), (255 * X, ValueError, "scaling='bytes'.*or use loss='mse'"),
-    (X - 0.5, ValueError, r"in \[0, 1\], got values from -0"), (X[0], ValueError, r"2-D X of shape.*got shape \(9,\): reshape"),
+    (X - 0.5, ValueError, r"in \[0, 1\], got values from -0"), (X[0], ValueError, r"2-D X of shape.*got shape \(9,\). Reshape"),
     (X[None], ValueError, r"got shape \(1, 70, 9\)"), (X[:0], ValueError, "at least one sample"),
-    (X[:, :0], ValueError, "at least one sample"), (X * 1j, TypeError, "real numbers, got complex"),
+    (X[:, :0], ValueError, "at least one sample"), (X * 1j, ValueError, "real numbers, got complex"),
     ([["a", "b"]], TypeError, "real numbers"), (None, TypeError, "real numbers"), (3.0, ValueError, "2-D")])
 def test_data_that_make_no_sense(data, error, message):
     model = fitted()
@@ -254,8 +307,8 @@ def test_a_target_of_another_shape_names_both():
 
 def test_a_wrong_width_is_named():
     model = fitted()
-    for use, message in ((model.encode, "X with 9 features, got 8"), (model.reconstruct, "9 features, got 8"),
-                         (model.evaluate, "9 features, got 8"), (model.decode, "codes with 3 features, got 8")):
+    for use, message in ((model.encode, "X has 8 features.* expecting 9"), (model.reconstruct, "8 features.* expecting 9"),
+                         (model.evaluate, "8 features.* expecting 9"), (model.decode, "codes has 8 features.* expecting 3")):
         with pytest.raises(ValueError, match=message):
             use(X[:, :8])
 

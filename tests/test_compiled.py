@@ -31,7 +31,8 @@ def operands(dtype):
         "relu": (X,), "relu_backward": (normal((7, 37), dtype), X), "sigmoid": (X,), "sigmoid_backward": (X, Y), "tanh": (X,),
         "tanh_backward": (X, Y), "copy": (X,), "scale": (X, 0.3), "l1_backward": (Y, X, 0.3), "sum_rows": (X,), "l1": (X,),
         "matmul": (X, normal((37, 20), dtype)), "affine": (X, normal((37, 20), dtype), normal(20, dtype)),
-        "cross_entropy": (X, Y), "squared_error": (X, Y)}
+        "cross_entropy": (X, Y), "squared_error": (X, Y), "mean_rows": (X,), "squares": (X,), "kl": (Y[0], 0.3),
+        "kl_backward": (X, Y[0], 0.3, 0.1), "weight_gradient": (X, normal((7, 20), dtype), normal((37, 20), dtype), 0.3)}
 
 
 SAME_BITS = {"relu", "relu_backward", "sigmoid_backward", "tanh_backward", "copy", "scale", "l1_backward"}
@@ -50,6 +51,25 @@ def test_compiled_is_the_definition(name, dtype):
             assert np.array_equal(a, b)  # but for the sign of a zero, the same bits
         else:  # other orders of sums of at most 40 terms, other polynomials
             assert np.abs(a - b).max() <= 50 * np.finfo(dtype).eps * max(1, np.abs(b).max())
+
+
+def test_a_product_is_added():
+    A, B, C = normal((9, 40), np.float32), normal((40, 33), np.float32), normal((9, 33), np.float32)
+    expected = C + A.astype(float) @ B
+    call(ops.add_matmul, A, B, C)
+    assert np.allclose(C, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kl_at_the_ends_is_that_at_their_distance_and_nan_stays_nan(dtype):
+    m, near = np.array([0, 1, np.nan], dtype), np.array([2.0**-23, 1 - 2.0**-23, 0.5], dtype)
+    for op, before, behind in ((ops.kl, (), (0.05,)), (ops.kl_backward, (np.zeros((2, 3), dtype),), (0.5, 0.05))):
+        expected = op(*before, near, *behind)
+        out = np.empty_like(expected)
+        call(op, *before, m, *behind, out)
+        assert np.isnan(out[..., 2]).all() and np.isnan(op(*before, m, *behind)[..., 2]).all()
+        for got in (out, op(*before, m, *behind)):
+            assert np.isfinite(expected).all() and np.allclose(got[..., :2], expected[..., :2], rtol=1e-6)
 
 
 def test_the_transpose_of_a_matrix_stored_by_rows():
@@ -98,5 +118,5 @@ def test_cross_entropy_of_large_logits():
 
 
 def test_every_operation_of_the_vocabulary_is_compiled():
-    public = {name for name, value in vars(ops).items() if inspect.isfunction(value)} - {"flush"}  # a part of the updates
-    assert public == set(operands(np.float32)) | {"adam", "sgd"}
+    public = {name for name, value in vars(ops).items() if inspect.isfunction(value)} - {"flush", "inside"}  # parts of others
+    assert public == set(operands(np.float32)) | {"add_matmul", "adam", "sgd"}

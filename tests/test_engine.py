@@ -12,8 +12,8 @@ import oracle
 import pytest
 from cases import Case, agree
 
-from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, L1Activity,
-                        MeanSquaredError, Network, ReLU, Sigmoid, Tanh)
+from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
+                        L1Activity, MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh, TiedDense)
 from ae_scratch import training
 from ae_scratch.engine import driver
 from ae_scratch.training import Job
@@ -30,6 +30,17 @@ def everything(dtype, seed=0):
     for layer in layers:
         if isinstance(layer, Dense):
             layer.b += rng.normal(scale=0.1, size=layer.b.shape).astype(dtype)
+    return Network(layers)
+
+
+def tied(dtype, seed=0):
+    """A network whose decoder goes back through the encoder's weights, with weight decay and both kinds of sparsity."""
+    rng = np.random.default_rng(seed)
+    first, second = Dense(45, 33, rng, dtype, 1e-2), Dense(33, 17, rng, dtype, 3e-2)
+    layers = [first, Tanh(), second, Sigmoid(), L1Activity(1e-3), KLActivity(0.1, 0.05),
+              TiedDense(second), Tanh(), TiedDense(first)]
+    for layer in (first, second, layers[-3], layers[-1]):
+        layer.b += rng.normal(scale=0.1, size=layer.b.shape).astype(dtype)
     return Network(layers)
 
 
@@ -61,10 +72,50 @@ def test_both_engines_agree(dtype, tolerance, loss, optimizer, target):
         assert history[name] == pytest.approx(expected[name], rel=100 * float(np.finfo(dtype).eps))
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 2e-3)])
+def test_both_engines_agree_on_ties_decay_and_sparsity(dtype, tolerance):
+    compiled, numpy = (job(dtype, network=tied(dtype), optimizer=Adam(1e-3)) for _ in range(2))
+    vector, history = trained(compiled, threads=2)
+    expected = {}
+    training.train(numpy, 2, expected)
+    moved = np.abs(numpy.network.params.vector - tied(dtype).params.vector).max()
+    assert np.abs(vector - numpy.network.params.vector).max() <= tolerance * moved and moved > 0
+    assert list(compiled.network.params) == ["0.W", "0.b", "1.W", "1.b", "2.b", "3.b"]
+    for name in ("objective", "loss", "penalty"):
+        assert history[name] == pytest.approx(expected[name], rel=100 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_evaluate_counts_every_penalty_once(monkeypatch, threads):
+    """Against NumPy's, and against the objective of one batch of all rows; in whatever chunks and on however many threads."""
+    network, loss = tied(np.float64), MeanSquaredError()
+    expected = training.evaluate(network, loss, X, X, len(X), chunk=37)
+    batch = sum(training.objective_and_gradients(network, loss, X, X, network.params.zeros_like()))
+    assert expected["objective"] == pytest.approx(batch, rel=1e-12)
+    parts = [layer.penalty(A) for layer, A in zip(network.layers, network.forward(X)[1][1:])]
+    assert sorted(i for i, part in enumerate(parts) if part > 0.02 * sum(parts)) == [0, 2, 5] and parts[4] > 0
+    for rows in (driver.ROWS, 64):
+        monkeypatch.setattr(driver, "ROWS", rows)
+        assert driver.evaluate(network, loss, X, X, len(X), threads) == pytest.approx(expected, rel=1e-12)
+
+
+def test_parts_of_a_tied_network_use_the_weights_of_the_whole():
+    for dtype in (np.float32, np.float64):
+        network = tied(dtype)
+        codes = network[:6].predict(X)
+        assert np.allclose(driver.predict(network[:6], X.astype(dtype), 2), codes, atol=1e-5)
+        assert np.allclose(driver.predict(network[6:], codes, 2), network.predict(X), atol=1e-5)
+        assert np.allclose(driver.predict(network[:-1][6:], codes, 2), network[6:8].predict(codes), atol=1e-5)
+    with pytest.raises(ValueError, match="from outside of this part"):
+        driver.train(Job(network[6:], MeanSquaredError(), SGD(0.1), codes, X, 32, 0), 1, {}, threads=1)
+
+
 def test_the_gradient_of_one_step_against_the_complex_step():
     """A step of plain gradient descent with rate 1 moves the parameters by their gradient."""
-    for lam, reduction, loss in ((1e-5, "sum", "binary_crossentropy"), (0.1, "mean", "mse")):
-        case = Case(0, (6, 7, 4, 5), "relu", loss, lam, reduction, code=2)
+    more = dict(weight_decay=0.03, kl=(0.3, 0.05), tied=True)
+    for case in (Case(0, (6, 7, 4, 5), "relu", "binary_crossentropy", 1e-5, "sum", code=2),
+                 Case(0, (6, 7, 4, 5), "relu", "mse", 0.1, "mean", code=2),
+                 Case(0, (9, 7, 3, 7, 9), "sigmoid", "mse", code=2, **more), Case(0, (9, 3, 4), "tanh", "mse", weight_decay=0.1)):
         exact, before = case.by_complex_step(), {name: array.copy() for name, array in case.network.params.items()}
         task = Job(case.network, case.loss, SGD(1.0), case.X, case.T, len(case.X), 0)
         driver.train(task, 1, {}, threads=2)
@@ -90,10 +141,10 @@ def digest(threads, monkeypatch=None, **settings):
 def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
     ran, original = [], driver.steps
 
-    def counting(share, counter, threads, layers, data, first, last, *others):
+    def counting(share, counter, threads, data, first, last, *others):
         if first < last:
             ran.append(threading.get_ident())
-        return original(share, counter, threads, layers, data, first, last, *others)
+        return original(share, counter, threads, data, first, last, *others)
     monkeypatch.setattr(driver, "steps", counting)
     expected = digest(1, batch_size=batch_size)
     for threads in (2, 3, 4, 8):
@@ -101,6 +152,26 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
         assert digest(threads, batch_size=batch_size) == expected
         assert len(set(ran)) >= threads and len(ran) % threads == 0  # so many workers really ran, in every chunk
     assert digest(None, batch_size=batch_size) == expected
+
+
+@pytest.mark.parametrize("batch_size", [32, 7])
+def test_the_number_of_threads_changes_no_bit_of_ties_decay_and_sparsity(batch_size):
+    digests = [digest(threads, network=tied(np.float32), optimizer=SGD(1e-3, 0.9), batch_size=batch_size)
+               for threads in (1, 2, 3, 4)]
+    assert all(found == digests[0] for found in digests)
+
+
+def test_means_over_a_threads_own_rows_would_be_seen(monkeypatch):
+    """The comparison above can fail: a share in which the whole batch is the rows of one thread."""
+    share = driver.Plan._share
+
+    def wrong(*arguments):
+        begin, layers, weights, all_A, A, *rest = share(*arguments)
+        return begin, layers, weights, A, A, *rest
+    expected = digest(1, network=tied(np.float32), optimizer=SGD(1e-3, 0.9))
+    monkeypatch.setattr(driver.Plan, "_share", wrong)
+    assert digest(1, network=tied(np.float32), optimizer=SGD(1e-3, 0.9)) == expected
+    assert digest(2, network=tied(np.float32), optimizer=SGD(1e-3, 0.9)) != expected
 
 
 @pytest.mark.parametrize("cut", [1, 3])
@@ -111,21 +182,22 @@ def test_the_length_of_chunks_changes_no_bit(monkeypatch, cut):
     assert digest(2) == expected
 
 
-@pytest.mark.parametrize("redraw", ["batch", "once"])
+@pytest.mark.parametrize("noise", [GaussianNoise(0.3, (0, 1)), GaussianNoise(0.3, (0, 1), "once"), MaskingNoise(0.3),
+                                   SaltAndPepperNoise(0.3, redraw="once")])
 @pytest.mark.parametrize("target", [None, X[::-1]])
-def test_noise_is_the_same_noise_as_numpys(redraw, target):
-    compiled, numpy = (job(noise=GaussianNoise(0.3, (0, 1), redraw), target=target) for _ in range(2))
+def test_noise_is_the_same_noise_as_numpys(noise, target):
+    compiled, numpy = (job(noise=noise, target=target) for _ in range(2))
     _, history = trained(compiled, threads=2)
     expected = {}
     training.train(numpy, 2, expected)
     assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [32, 7])
-def test_noise_made_by_numpy_beforehand_gives_the_same_bits(batch_size):
+@pytest.mark.parametrize("noise, batch_size", [(GaussianNoise(0.3, clip=(0, 1)), 32), (GaussianNoise(0.3, clip=(0, 1)), 7),
+                                               (MaskingNoise(0.3), 32), (SaltAndPepperNoise(0.3), 7)])
+def test_noise_made_by_numpy_beforehand_gives_the_same_bits(noise, batch_size):
     """An epoch with noise made inside the chunks against one on data that are noisy already, on any number of threads."""
-    noise, clean = GaussianNoise(0.3, clip=(0, 1)), X.astype(np.float32)
-    beforehand = job(batch_size=batch_size)._replace(X=noise.corrupt(clean, 3, 0))
+    beforehand = job(batch_size=batch_size)._replace(X=noise.corrupt(X.astype(np.float32), 3, 0))
     expected = trained(beforehand, epochs=1)
     for threads in (1, 2, 5):
         vector, history = trained(job(batch_size=batch_size, noise=noise), epochs=1, threads=threads)

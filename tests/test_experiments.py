@@ -69,11 +69,21 @@ def test_measured_figures_belong_to_the_model(data, name, l1):
 def test_every_experiment_measures_and_draws(outcomes):
     pytest.importorskip("matplotlib")
     names = [name for outcome in outcomes.values() for name in outcome.pictures]
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 14
     for outcome in outcomes.values():
         assert outcome.models or outcome.figures
         for draw in outcome.pictures.values():
             assert len(draw().axes) > 0
+
+
+@pytest.mark.parametrize("found, axis, title", [(True, "t-SNE 1", "by t-SNE"), (None, "component 1 of the code", "by PCA")])
+def test_codes_are_drawn_by_t_sne_where_scikit_learn_is_installed(outcomes, monkeypatch, found, axis, title):
+    pytest.importorskip("matplotlib")
+    if found:
+        pytest.importorskip("sklearn")
+    monkeypatch.setattr(experiments, "find_spec", lambda name: found)
+    ax = outcomes["deep"].pictures["deep-codes.png"]().axes[0]
+    assert ax.get_xlabel().startswith(axis) and title in ax.get_title() and len(ax.collections) == 10
 
 
 def test_what_the_article_claims(data):
@@ -85,16 +95,6 @@ def test_what_the_article_claims(data):
     for own, other in (("digits", "landscapes"), ("landscapes", "digits")):
         row = errors[f"tested on {own}"]
         assert row[f"trained on {own}"] < row["the mean image"] < row[f"trained on {other}"]
-
-
-def test_pca_against_eigenvectors_and_its_extremes():
-    rng = np.random.default_rng(0)
-    X, X_test = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6)) + 3, rng.normal(size=(50, 6))
-    none, two, all_of_them = experiments.pca(X, X_test, [0, 2, 6])
-    values, vectors = np.linalg.eigh(np.cov(X.T))
-    plane = vectors[:, np.argsort(values)[-2:]]
-    assert np.allclose(two, (X_test - X.mean(axis=0)) @ plane @ plane.T + X.mean(axis=0))
-    assert np.allclose(none, X.mean(axis=0)) and np.allclose(all_of_them, X_test)
 
 
 def test_measured_columns_hold_measured_figures_only(data, outcomes):

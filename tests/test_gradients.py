@@ -6,7 +6,7 @@ import oracle
 import pytest
 from cases import ACTIVATIONS, ROWS, Case, agree, passes
 
-from ae_scratch import BinaryCrossEntropy, Dense, L1Activity, MeanSquaredError
+from ae_scratch import BinaryCrossEntropy, Dense, KLActivity, L1Activity, MeanSquaredError, TiedDense
 from ae_scratch.kernels import reference as ops
 
 SIZES = {1: (5, 7), 2: (7, 4, 6), 3: (5, 8, 3, 6), 4: (6, 7, 4, 8, 5)}
@@ -29,6 +29,35 @@ def test_every_output_activation_and_odd_depths(output, depth):
     assert passes(Case(1, SIZES[depth], "tanh", "mse", output=output if output != "relu" or depth > 1 else "tanh"))
 
 
+@pytest.mark.parametrize("settings", [dict(), dict(lam=1e-3, reduction="mean")])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.03])
+@pytest.mark.parametrize("kl", [None, (0.3, 0.05), (1e-3, 0.6)])
+@pytest.mark.parametrize("sizes, tied", [((7, 4, 6), False), ((6, 5, 6), True), ((6, 7, 3, 7, 6), True)])
+def test_decay_sparsity_and_ties(sizes, tied, kl, weight_decay, settings):
+    assert passes(Case(1, sizes, "sigmoid", "mse", code=len(sizes) // 2, weight_decay=weight_decay, kl=kl, tied=tied, **settings))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_other_activations_with_ties_and_decay(activation):
+    assert passes(Case(2, (6, 7, 4, 7, 6), activation, "binary_crossentropy", 1e-3, code=2, weight_decay=0.01, tied=True))
+
+
+def test_the_shares_of_decay_sparsity_and_ties_are_visible():
+    plain, *others = (Case(1, (6, 5, 6), "sigmoid", "mse", **settings).analytic()["0.W"]
+                      for settings in ({}, {"weight_decay": 0.03}, {"kl": (0.3, 0.05)}, {"tied": True}))
+    assert all(np.abs(other - plain).max() >= 0.1 * np.abs(plain).max() for other in others)
+
+
+def test_the_gradient_of_a_tied_weight_is_the_sum_of_both_paths():
+    """Each path by the complex step on a model with two copies of W, of which one is moved."""
+    case = Case(1, (6, 5, 6), "sigmoid", "mse", tied=True)
+    there, home = [layer for layer in case.model if layer[0] in ("dense", "tied")]
+    home[1] = there[1].copy()
+    f = lambda: oracle.objective(case.model, "mse", case.X, case.T)  # noqa: E731
+    paths = [oracle.complex_step(f, layer[1]) for layer in (there, home)]
+    assert agree(case.analytic()["0.W"], paths[0] + paths[1], 1e-11) and all(np.abs(path).max() > 1e-3 for path in paths)
+
+
 def test_more_rows_than_a_tile_and_a_batch():
     assert passes(Case(0, (5, 7, 4), "tanh", "mse", 0.1, "mean", rows=37))
 
@@ -43,18 +72,20 @@ def test_the_l1_share_of_the_gradient_is_visible():
     assert np.abs(with_penalty - without).max() >= 0.1 * np.abs(with_penalty).max()
 
 
-@pytest.mark.parametrize("kind", ["relu", "sigmoid", "tanh", "identity", "l1 sum", "l1 mean", "dense"])
+@pytest.mark.parametrize("kind", ["relu", "sigmoid", "tanh", "identity", "l1 sum", "l1 mean", "dense", "tied", "kl"])
 def test_each_layer_alone_with_a_random_upstream_gradient(kind):
     """f = sum of dY * Y (+ penalty) has the gradient that backward returns for dY."""
     rng = np.random.default_rng(2)
-    X, dY = rng.normal(size=(ROWS, 5)), rng.normal(size=(ROWS, 7 if kind == "dense" else 5))
+    X, dY = rng.normal(size=(ROWS, 5)), rng.normal(size=(ROWS, 7 if kind in ("dense", "tied") else 5))
     X[np.abs(X) < 1e-3] = 0.5
-    dense = Dense(5, 7, rng, np.float64)
-    layer = {"dense": dense, "l1 sum": L1Activity(0.3, "sum"), "l1 mean": L1Activity(0.3, "mean")}.get(kind)
-    layer = layer or ACTIVATIONS[kind]()
-    step = kind.split() if " " not in kind else ["l1", 0.3, kind.split()[1]]
-    model = [["dense", dense.W.astype(complex), dense.b.astype(complex)] if kind == "dense" else step]
-    point = X.astype(complex)
+    X = oracle.sigmoid(X) if kind == "kl" else X
+    dense, tied = Dense(5, 7, rng, np.float64, weight_decay=0.1), TiedDense(Dense(7, 5, rng, np.float64))
+    layer, step = {
+        "dense": (dense, ["dense", dense.W.astype(complex), dense.b.astype(complex), 0.1]),
+        "tied": (tied, ["tied", tied.W.astype(complex), tied.b.astype(complex)]),
+        "l1 sum": (L1Activity(0.3, "sum"), ["l1", 0.3, "sum"]), "l1 mean": (L1Activity(0.3, "mean"), ["l1", 0.3, "mean"]),
+        "kl": (KLActivity(0.3, 0.1), ["kl", 0.3, 0.1])}.get(kind) or (ACTIVATIONS[kind](), [kind])
+    model, point = [step], X.astype(complex)
 
     def f():
         Y, penalty = oracle.forward(model, point)
@@ -62,9 +93,9 @@ def test_each_layer_alone_with_a_random_upstream_gradient(kind):
 
     dX, grads = layer.backward(dY, layer.forward(X)[1])
     assert agree(dX, oracle.complex_step(f, point), 1e-11)
-    for name, array in zip(layer.parameters, model[0][1:]):
+    for name, array in zip(grads, model[0][1:]):
         assert agree(grads[name], oracle.complex_step(f, array), 1e-11)
-    assert set(grads) == set(layer.parameters)
+    assert set(grads) == ({"W", "b"} if kind == "tied" else set(layer.parameters))
 
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(), MeanSquaredError()])
@@ -78,11 +109,11 @@ def test_each_loss_alone(loss):
     assert value == pytest.approx(oracle.LOSSES[name](Y, T), rel=1e-14)
 
 
-@pytest.mark.parametrize("kind", [*ACTIVATIONS, "dense"])
+@pytest.mark.parametrize("kind", [*ACTIVATIONS, "dense", "tied"])
 def test_laws_of_backward(kind):
     """Zero in gives zero out, twice gives the same, operands are left alone, the dtype is kept."""
     rng = np.random.default_rng(4)
-    layer = Dense(4, 4, rng) if kind == "dense" else ACTIVATIONS[kind]()
+    layer = {"dense": lambda: Dense(4, 4, rng), "tied": lambda: TiedDense(Dense(4, 4, rng))}.get(kind, ACTIVATIONS.get(kind))()
     X, dY = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)
     kept = X.copy(), dY.copy()
     cache = layer.forward(X)[1]
@@ -175,6 +206,21 @@ def residual(change):
     return cross_entropy
 
 
+def kl_slope(change):
+    """kl_backward with another slope, of m, strength and rho."""
+    return lambda dY, m, s, rho, out=None: into(out, dY + change(m, s, rho))
+
+
+def decay(change):
+    """weight_gradient with something else than weight_decay W."""
+    return lambda X, dY, W, d, out=None: into(np.empty_like(W) if out is None else out, X.T @ dY + change(d, W))
+
+
+def tie(change):
+    """add_matmul with something else than C + A B."""
+    return lambda A, B, C=None: A @ B if C is None else into(C, change(A, B, C))
+
+
 MATMUL, CROSS_ENTROPY, SQUARED_ERROR, SCALE = ops.matmul, ops.cross_entropy, ops.squared_error, ops.scale
 BUGS = {
     "loss gradient without 1/N": (ops, "scale", lambda D, f, out=None: SCALE(D, f * len(D), out)),
@@ -204,7 +250,30 @@ BUGS = {
     "L1 for all rows but the last": (ops, "l1_backward", all_but_the_last),
     "L1 averaged where it should add up": (L1Activity, "strength", lambda self, rows: self.lam / rows),
     "L1 added up where it should average": (L1Activity, "strength", lambda self, rows: self.lam),
-    "L1 penalty not counted": (L1Activity, "penalty", lambda self, A, rows=None: 0.0),
+    "L1 penalty not counted": (L1Activity, "penalty_of", lambda self, mean, rows: 0.0),
+    "KL missing": (ops, "kl_backward", kl_slope(lambda m, s, rho: 0)),
+    "KL with the wrong sign": (ops, "kl_backward", kl_slope(lambda m, s, rho: s * (rho / m - (1 - rho) / (1 - m)))),
+    "KL of m from rho": (ops, "kl_backward", kl_slope(lambda m, s, rho: s * np.log(m * (1 - rho) / (rho * (1 - m))))),
+    "KL: only the first term": (ops, "kl_backward", kl_slope(lambda m, s, rho: -s * rho / m)),
+    "KL: rho and 1 - rho exchanged": (ops, "kl_backward", kl_slope(lambda m, s, rho: s * (rho / (1 - m) - (1 - rho) / m))),
+    "KL without 1/N": (KLActivity, "strength", lambda self, rows: self.beta),
+    "KL of each row, not of the mean": (KLActivity, "mean", lambda self, A: A),
+    "KL of the first rows' mean": (KLActivity, "mean", lambda self, A: A[:-1].mean(axis=0)),
+    "KL penalty not counted": (KLActivity, "penalty_of", lambda self, mean, rows: 0.0),
+    "KL penalty averaged over units": (KLActivity, "penalty_of", lambda self, m, rows: self.beta * ops.kl(m, self.rho).mean()),
+    "decay missing": (ops, "weight_gradient", decay(lambda d, W: 0)),
+    "decay doubled": (ops, "weight_gradient", decay(lambda d, W: 2 * d * W)),
+    "decay as L1": (ops, "weight_gradient", decay(lambda d, W: d * np.sign(W))),
+    "decay with the wrong sign": (ops, "weight_gradient", decay(lambda d, W: -d * W)),
+    "decay divided by the rows": (ops, "weight_gradient", decay(lambda d, W: d * W / ROWS)),
+    "decay of the penalty without 1/2": (Dense, "penalty_of", lambda self, mean, rows: self.weight_decay * (self.W**2).sum()),
+    "decay counted twice where tied": (TiedDense, "penalty_of",
+                                       lambda self, mean, rows: self.source.weight_decay / 2 * (self.W**2).sum()),
+    "tied: the decoder's path missing": (ops, "add_matmul", tie(lambda A, B, C: C)),
+    "tied: the encoder's path overwritten": (ops, "add_matmul", tie(lambda A, B, C: A @ B)),
+    "tied: paths subtracted": (ops, "add_matmul", tie(lambda A, B, C: C - A @ B)),
+    "tied: paths averaged": (ops, "add_matmul", tie(lambda A, B, C: (C + A @ B) / 2)),
+    "tied: dX of a frozen copy": (TiedDense, "input_gradient", lambda self, dY, X, Y, out=None: into(out, dY @ np.sign(self.W))),
     "bias: mean for sum": (Dense, "parameter_gradients", with_gradients(bias_mean)),
     "bias: first row only": (Dense, "parameter_gradients", with_gradients(bias_of_first_row)),
     "last sample skipped": (Dense, "parameter_gradients", first_rows_of(Dense.parameter_gradients)),
@@ -222,7 +291,8 @@ def zoo(seed):
     """A few networks that between them reach every line of the backward pass."""
     return [Case(seed, (6, 5, 5, 7), "relu", "binary_crossentropy", 1e-5, "sum", code=2),
             Case(seed, (6, 7, 4, 5), "sigmoid", "mse", 1e-5, "mean", code=2, output="sigmoid"),
-            Case(seed, (5, 5, 6), "tanh", "binary_crossentropy", 1e-5, "mean", code=1)]
+            Case(seed, (5, 5, 6), "tanh", "binary_crossentropy", 1e-5, "mean", code=1),
+            Case(seed, (5, 4, 5), "sigmoid", "mse", code=1, weight_decay=0.03, kl=(0.3, 0.05), tied=True)]
 
 
 @pytest.mark.parametrize("seed", range(4))

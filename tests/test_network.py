@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from ae_scratch import BinaryCrossEntropy, Dense, Identity, L1Activity, MeanSquaredError, Network, ReLU, Sigmoid, Tanh
+from ae_scratch import (BinaryCrossEntropy, Dense, Identity, L1Activity, MeanSquaredError, Network, ReLU, Sigmoid, Tanh,
+                        TiedDense)
 
 
 def small(dtype=np.float64, seed=0):
@@ -131,10 +132,62 @@ def test_wrong_shapes_are_refused():
         L1Activity(0.1, "total")
 
 
-def test_the_penalty_of_a_batch_and_of_rows_of_a_larger_one():
+def test_the_penalty_of_a_batch_and_of_a_larger_one_like_it():
     A = np.array([[1.0, -2.0], [3.0, 0.0]])
     assert L1Activity(0.5, "sum").penalty(A) == 3.0 and L1Activity(0.5, "mean").penalty(A) == 1.5
-    assert L1Activity(0.5, "sum").penalty(A, rows=10) == 3.0 and L1Activity(0.5, "mean").penalty(A, rows=10) == pytest.approx(0.3)
+    for reduction, expected in (("sum", 15.0), ("mean", 1.5)):
+        layer = L1Activity(0.5, reduction)
+        assert layer.penalty_of(layer.statistic(A) / 2, rows=10) == pytest.approx(expected)
+
+
+# ---- tied weights ----------------------------------------------------------------------------------------------------------
+
+
+def tied(dtype=np.float64):
+    rng = np.random.default_rng(0)
+    first, second = Dense(5, 4, rng, dtype), Dense(4, 3, rng, dtype)
+    return Network([first, Tanh(), second, Sigmoid(), TiedDense(second), Tanh(), TiedDense(first)])
+
+
+@pytest.mark.parametrize("duplicate", [
+    lambda network: network, copy.copy, copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network)),
+    lambda network: network.astype("float32"), lambda network: network[:-1].astype("float32").root,
+    lambda network: copy.deepcopy(network[4:]).root, lambda network: pickle.loads(pickle.dumps(network[4:][1:])).root])
+def test_a_tied_layer_has_the_weights_of_its_source_always(duplicate):
+    network, X = tied(), np.random.default_rng(1).normal(size=(6, 5))
+    other = duplicate(network)
+    assert list(other.params) == ["0.W", "0.b", "1.W", "1.b", "2.b", "3.b"]
+    assert other.params.count == 5 * 4 + 4 + 4 * 3 + 3 + 4 + 5
+    assert np.allclose(other.predict(X), network.predict(X), atol=1e-6)
+    before = other.predict(X)
+    other.params["0.W"][:] *= 2
+    assert other.layers[6].W is other.layers[0].W and np.shares_memory(other.layers[0].W, other.params.vector)
+    hidden = other[:6].predict(X)
+    assert np.allclose(other.predict(X), hidden @ other.params["0.W"].T + other.params["3.b"], atol=1e-6)
+    assert not np.allclose(other.predict(X), before)
+
+
+def test_a_part_with_a_tied_layer_works_in_another_precision_and_gives_no_half_gradients():
+    network = tied()
+    decoder, codes = network[4:], np.random.default_rng(2).uniform(size=(6, 3))
+    assert list(decoder.params) == ["2.b", "3.b"] and decoder.params.count == 9
+    single = decoder.astype("float32")
+    assert single.dtype == np.float32 and np.allclose(single.predict(codes), decoder.predict(codes), atol=1e-6)
+    Y, cache = decoder.forward(codes)
+    with pytest.raises(ValueError, match=r"TiedDense\(3, 4\) has its weights from outside of this part"):
+        decoder.backward(np.ones_like(Y), cache)
+    dY, cache = np.ones((6, 5)), network.forward(np.ones((6, 5)))[1]
+    assert list(network.backward(dY, cache)[1]) == list(network.params)
+
+
+def test_a_tied_layer_without_its_source_in_front_is_refused():
+    rng = np.random.default_rng(0)
+    source = Dense(4, 3, rng)
+    for layers in ([TiedDense(source)], [Dense(5, 3, rng), TiedDense(source)], [TiedDense(source), source]):
+        with pytest.raises(ValueError, match="not in front of it"):
+            Network(layers)
+    with pytest.raises(ValueError, match=r"TiedDense\(3, 4\) expects 3 inputs, got 2"):
+        Network([source, Dense(3, 2, rng), TiedDense(source)])
 
 
 def test_summary_counts_parameters():

@@ -12,7 +12,8 @@ import sys
 import numpy as np
 import pytest
 
-from ae_scratch import plots
+from ae_scratch import Autoencoder, plots
+from ae_scratch.diagnostics import CodeStatistics
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'ae_scratch[plot]'")
 
@@ -23,16 +24,31 @@ CODES = np.maximum(0, np.random.default_rng(2).normal(size=(250, 4))) ** 3
 ERRORS = {"tested on digits": {"trained on digits": 0.009, "trained on strokes": 0.0312},
           "tested on strokes": {"trained on digits": 0.07, "trained on strokes": 0.02}}
 
+READINGS = ["inlet pressure", "outlet pressure", "flow", "temperature", "motor current", "oil level"]
+GROUPS = np.random.default_rng(3).normal(size=(90, 5)) + 9 * np.eye(5)[np.arange(90) % 3]
+AE = Autoencoder((), 2, code_activation="identity", epochs=1, engine="numpy", random_state=0).fit(DIGITS)
+
+ACTIVITY = CodeStatistics.of(CODES * [1, 0, 1, 1])
+
 DRAWINGS = {
-    "image_rows": lambda title="": plots.image_rows({"original": DIGITS, "noisy input of it": 2 * DIGITS, "x": DIGITS}, title),
-    "filters": lambda title="": plots.filters(WEIGHTS, title),
+    "image_rows": lambda title="", ax=None: plots.image_rows(
+        {"original": DIGITS, "noisy input of it": 2 * DIGITS, "x": DIGITS}, title, ax=ax),
+    "filters": lambda title="", ax=None: plots.filters(WEIGHTS, title, ax=ax),
+    "error_images": lambda title="", ax=None: plots.error_images(DIGITS ** 2, title, ax=ax),
+    "feature_errors": lambda title="", ax=None: plots.feature_errors(CODES[:249].reshape(-1, 6), READINGS, title, ax=ax),
+    "interpolation": lambda title="", ax=None: plots.interpolation(AE, DIGITS[:2], DIGITS[2:4], 4, title, ax=ax),
+    "decoded_grid": lambda title="", ax=None: plots.decoded_grid(AE, AE.encode(DIGITS), 4, title, ax=ax),
+    "latent_scatter": lambda title="", ax=None: plots.latent_scatter(GROUPS, np.arange(90) % 3, None, title, ax=ax),
+    "unit_activity": lambda title="", ax=None: plots.unit_activity(ACTIVITY, title, ax=ax),
     "loss_curves": lambda title="", ax=None: plots.loss_curves(
-        {"standard": [0.16, 0.1, 0.09], "sparse": [0.18, 0.13, 0.12]}, {"standard": [0.15, None, 0.08]}, title, ax=ax),
+        {"standard": [0.16, 0.1, 0.09], "sparse": [0.18, 0.13, 0.12]}, {"standard": [0.15, None, 0.08]}, title, floor=0.05,
+        ax=ax),
     "code_densities": lambda title="", ax=None: plots.code_densities({"standard": CODES, "sparse": CODES / 9}, title, ax=ax),
     "curves_by_size": lambda title="", ax=None: plots.curves_by_size(
         [2, 4, 8, 784], {"autoencoder": [4, 3, 2, 1], "PCA": [5, 4, 3, 0]}, title, ax=ax),
     "grouped_bars": lambda title="", ax=None: plots.grouped_bars(ERRORS, title, ax=ax),
 }
+GRIDS = ("image_rows", "filters", "error_images", "interpolation")  # of axes
 every_drawing = pytest.mark.parametrize("name", DRAWINGS)
 
 
@@ -110,6 +126,116 @@ def test_the_scale_of_weights_is_neutral_at_zero_and_rises_in_lightness():
     assert np.ptp(colours[50]) < 0.03 and 0.4 < grey[50] < 0.6
 
 
+def test_white_is_what_is_called_white():
+    figure, axes = plots.image_rows({"bytes": 255 * DIGITS}, white=255)
+    assert axes[0, 0].images[0].get_clim() == (0, 255)
+
+
+def test_errors_share_a_scale_from_zero_to_their_quantile():
+    errors = np.vstack([np.zeros(784), np.arange(784.0), np.full(784, 1e6)])
+    figure, axes = plots.error_images(errors, count=2)
+    ascending = sorted(errors[:2].ravel())
+    for place, error in zip(axes.flat, errors):
+        low, high = place.images[0].get_clim()
+        assert np.array_equal(shown(place).ravel(), error) and low == 0
+        assert abs(sum(e <= high for e in ascending) / 1568 - 0.99) < 2 / 1568
+    figure, ax = plots.feature_errors(errors[:, -6:], READINGS)
+    assert np.array_equal(shown(ax), errors[:, -6:]) and ax.images[0].get_clim()[0] == 0
+    assert [text.get_text() for text in ax.get_xticklabels()] == READINGS
+    figure, ax = plots.feature_errors(errors, [f"sensor {i}" for i in range(784)], count=2)  # more names than fit
+    assert shown(ax).shape == (2, 784) and len(ax.get_xticks()) < 20
+
+
+def test_an_interpolation_goes_from_example_to_example_over_the_codes_between():
+    figure, axes = plots.interpolation(AE, DIGITS[:2], DIGITS[2:4], steps=3)
+    assert axes.shape == (2, 5)
+    for start, end, places in zip(DIGITS, DIGITS[2:], axes):
+        a, b = AE.encode([start, end])
+        expected = [start, *(AE.decode([code])[0] for code in (a, (a + b) / 2, b)), end]
+        for image, place in zip(expected, places):
+            assert np.allclose(shown(place).ravel(), image, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_each_image_of_a_decoded_grid_stands_at_its_code(count):
+    codes = AE.encode(DIGITS) * [1, 7] + [0, 50]
+    figure, ax = plots.decoded_grid(AE, codes, count)
+    left, right, below, above = ax.images[0].get_extent()
+    mosaic = shown(ax)
+    for row, column in ((0, 0), (0, count - 1), (count - 1, 0)):
+        centre = [left + (column + 0.5) / count * (right - left), above - (row + 0.5) / count * (above - below)]
+        image = mosaic[28 * row:28 * row + 28, 28 * column:28 * column + 28]
+        assert np.allclose(image.ravel(), AE.decode([centre])[0], rtol=0, atol=1e-5)
+    low, high = np.quantile(codes, [0.01, 0.99], axis=0)
+    assert left + (right - left) / count / 2 == pytest.approx(low[0])
+    assert above - (above - below) / count / 2 == pytest.approx(high[1])
+    figure.draw_without_rendering()
+    assert ax.bbox.width == pytest.approx(ax.bbox.height, rel=1e-6)  # square images
+
+
+def test_a_decoded_grid_of_codes_that_never_change():
+    figure, ax = plots.decoded_grid(AE, np.ones((5, 2)), 3)
+    assert ax.images[0].get_extent() == [-0.5, 2.5, -0.5, 2.5]
+
+
+# ---- codes in a plane ---------------------------------------------------------------------------------------------------
+
+
+def points(ax):
+    return [np.asarray(drawn.get_offsets()) for drawn in ax.collections]
+
+
+def test_a_code_of_two_units_is_drawn_as_it_is():
+    figure, ax = plots.latent_scatter(GROUPS[:, :2], count=50)
+    assert np.array_equal(points(ax)[0], GROUPS[:50, :2]) and len(points(ax)) == 1
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("code unit 0", "code unit 1") and ax.get_legend() is None and not ax.texts
+
+
+def test_larger_codes_are_drawn_by_their_principal_components_and_classes_apart():
+    figure, ax = DRAWINGS["latent_scatter"]()
+    centred = GROUPS - GROUPS.mean(axis=0)
+    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(np.concatenate(points(ax))[0] / (centred[::3] @ rows[:2].T)[0])
+    for label, group in enumerate(points(ax)):
+        assert np.allclose(group, (centred[label::3] @ rows[:2].T) * signs)
+    assert f"({singular[0]**2 / np.sum(singular**2):.0%} of the variance)" in ax.get_xlabel()
+    assert [text.get_text() for text in ax.texts] == legend(ax) == ["0", "1", "2"]
+    for text, group in zip(ax.texts, points(ax)):
+        assert np.allclose(text.get_position(), [sorted(axis)[14:16] @ np.full(2, 0.5) for axis in group.T])
+    looks = {(tuple(drawn.get_facecolor()[0]), drawn.get_paths()[0].vertices.tobytes()) for drawn in ax.collections}
+    assert len(looks) == 3
+
+
+def test_names_that_would_hide_each_other_stand_in_the_legend_only():
+    figure, ax = plots.latent_scatter(np.random.default_rng(4).normal(size=(400, 2)), ["a", "b"] * 200)
+    assert [text.get_text() for text in ax.texts] == ["a"] and legend(ax) == ["a", "b"]
+
+
+def test_t_sne_keeps_groups_together():
+    pytest.importorskip("sklearn")
+    figure, ax = plots.latent_scatter(GROUPS, np.arange(90) % 3, "tsne")
+    centres = np.array([group.mean(axis=0) for group in points(ax)])
+    apart = min(np.linalg.norm(centres[i] - centres[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    for group, centre in zip(points(ax), centres):
+        assert np.linalg.norm(group - centre, axis=1).mean() < apart / 3
+    again, other_ax = plots.latent_scatter(GROUPS, np.arange(90) % 3, "tsne")
+    assert np.array_equal(np.concatenate(points(ax)), np.concatenate(points(other_ax)))
+
+
+def test_without_scikit_learn_the_error_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    with pytest.raises(ImportError, match="pip install scikit-learn, or use method='pca'"):
+        plots.latent_scatter(GROUPS, method="tsne")
+
+
+def test_unit_activity_has_a_bar_for_each_unit_and_a_cross_for_the_dead():
+    codes = [[0, 1, 0, 2], [0, 0, 3, 2.0], [0, 0, 5, 2], [0, 0, 7, 2]]
+    figure, ax = plots.unit_activity(CodeStatistics.of(codes))
+    assert [bar.get_height() for bar in ax.patches] == [0, 25, 75, 100]
+    assert ax.lines[0].get_xdata().tolist() == [0, 3] and ax.lines[0].get_marker() == "X"
+    assert legend(ax) == ["dead: 2 of 4 units", "active: 50.0 % of all codes"]
+
+
 # ---- curves -------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +249,12 @@ def test_loss_curves_puts_measured_and_published_figures_at_their_epochs():
     assert np.array_equal(hollow.get_ydata(), [0.31, np.nan, 0.11, 0.09], equal_nan=True)
     assert legend(ax) == ["deep", "deep, published", "sparse"]
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("Loss", "epoch", "nats")
+
+
+def test_the_floor_is_a_line_that_the_legend_explains():
+    figure, ax = plots.loss_curves({"deep": [0.3, 0.2]}, floor=0.0584321)
+    assert set(ax.lines[-1].get_ydata()) == {0.0584321} and legend(ax) == ["deep", "floor: the entropy of the data, 0.0584"]
+    assert ax.get_ylim()[0] < 0.0584
 
 
 def test_published_figures_are_hollow_markers_of_the_same_hue_around_the_measured_ones():
@@ -231,7 +363,7 @@ def test_bars_go_by_their_labels_not_by_their_order():
 # ---- every picture ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["loss_curves", "code_densities", "curves_by_size", "grouped_bars"])
+@pytest.mark.parametrize("name", [name for name in DRAWINGS if name not in GRIDS and name != "feature_errors"])
 def test_draws_into_given_axes_only(name):
     from matplotlib.figure import Figure
 
@@ -239,6 +371,21 @@ def test_draws_into_given_axes_only(name):
     left, right = figure.subplots(1, 2)
     assert DRAWINGS[name](ax=right) == (figure, right)
     assert right.has_data() and not left.has_data() and len(figure.axes) == 2
+
+
+@pytest.mark.parametrize("name", [*GRIDS, "feature_errors"])
+def test_pictures_of_several_axes_stay_in_the_place_of_the_given_ones(name):
+    from matplotlib.figure import Figure
+
+    figure = Figure((12, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    drawn, axes = DRAWINGS[name]("Title", ax=right)
+    figure.draw_without_rendering()
+    assert drawn is figure and not left.has_data() and right.get_title() == "Title"
+    for place in np.ravel(axes):
+        assert place.has_data() or not place.get_visible()
+        assert left.bbox.x1 < place.bbox.x0 and place.bbox.x1 <= figure.bbox.x1
+    assert np.shape(axes) == np.shape(DRAWINGS[name]()[1])
 
 
 def texts(figure):
@@ -260,7 +407,7 @@ def texts(figure):
 def test_texts_are_legible_inside_the_figure_and_apart(name, title):
     figure, axes = DRAWINGS[name](title)
     found = texts(figure)
-    assert len(found) > 3
+    assert len(found) >= 3
     assert any(" ".join(text.get_text().split()) == title.strip() for text, box in found)
     for text, box in found:
         assert text.get_fontsize() >= 9, text
@@ -309,7 +456,8 @@ def test_matplotlib_is_loaded_on_first_use_and_pyplot_never(tmp_path):
                "assert not any(name.startswith('matplotlib') for name in sys.modules), 'loaded by the import'\n"
                "drawn = [plots.image_rows({'x': np.eye(4)}), plots.filters(np.eye(4)), plots.loss_curves({'x': [1]}),\n"
                "         plots.code_densities({'x': [1, 0]}), plots.curves_by_size([1, 2], {'x': [1, 2]}),\n"
-               "         plots.grouped_bars({'x': {'y': 1}})]\n"
+               "         plots.grouped_bars({'x': {'y': 1}}), plots.latent_scatter(np.eye(3)), plots.error_images(np.eye(4)),\n"
+               "         plots.feature_errors(np.eye(4))]\n"
                f"for figure, axes in drawn: plots.save(figure, {str(tmp_path / 'a.png')!r})\n"
                "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'; print('fine')")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -347,6 +495,21 @@ BAD = {
     "other bars": (lambda: plots.grouped_bars({"a": {"x": 1}, "b": {"y": 2}}), "the bars x in b, got y"),
     "bar of NaN": (lambda: plots.grouped_bars({"a": {"x": np.nan}}), "x contains NaN"),
 }
+BAD.update({
+    "white 0": (lambda: plots.image_rows({"x": DIGITS}, white=0), "white must be finite and above 0"),
+    "negative errors": (lambda: plots.error_images(-DIGITS), "errors of at least 0, got -0.9"),
+    "negative feature errors": (lambda: plots.feature_errors([[-1.0]]), "at least 0, got shape .*smallest -1"),
+    "errors of one row": (lambda: plots.feature_errors([1.0]), r"errors \(n, features\) of at least 0, got shape \(1,\)"),
+    "names of other features": (lambda: plots.feature_errors([[1.0, 2]], ["a"]), "2 names, one for each feature, got 1"),
+    "steps 1": (lambda: plots.interpolation(AE, DIGITS, DIGITS, 1), "steps must be at least 2"),
+    "unequal pairs": (lambda: plots.interpolation(AE, DIGITS, DIGITS[:2]), "as many examples in X_to as in X_from, got 2 and 7"),
+    "grid of wide codes": (lambda: plots.decoded_grid(AE, CODES), r"codes of 2 units, \(n, 2\), got shape \(250, 4\)"),
+    "grid of one": (lambda: plots.decoded_grid(AE, CODES[:, :2], 1), "count must be at least 2"),
+    "scatter of one unit": (lambda: plots.latent_scatter(CODES[:, :1]), r"at least 2 units and 3 rows, got shape \(250, 1\)"),
+    "labels of others": (lambda: plots.latent_scatter(CODES, [1, 2]), r"labels of shape \(250,\), one for each code, got \(2,\)"),
+    "unknown method": (lambda: plots.latent_scatter(CODES, method="tnse"), "did you mean 'tsne'"),
+    "floor below 0": (lambda: plots.loss_curves({"x": [1]}, floor=-1), "floor must be finite and at least 0"),
+})
 TYPE_ERRORS = ("rows without labels", "count 2.5", "curve of words")
 
 
@@ -370,7 +533,7 @@ def chunks(png):
     return found
 
 
-@every_drawing
+@pytest.mark.parametrize("name", ["image_rows", "filters", "loss_curves", "code_densities", "grouped_bars", "latent_scatter"])
 def test_equal_pictures_are_equal_bytes(name, tmp_path):
     figure, axes = DRAWINGS[name](LONG)
     again, axes = DRAWINGS[name](LONG)

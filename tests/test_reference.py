@@ -67,6 +67,26 @@ def test_squared_error_and_l1_by_hand():
     assert ops.l1_backward(np.ones((1, 3)), np.array([[2.0, 0.0, -2.0]]), 0.5).tolist() == [[1.5, 1.0, 0.5]]
 
 
+def test_kl_by_hand_and_at_the_ends():
+    expected = [0.1 * math.log(0.1 / m) + 0.9 * math.log(0.9 / (1 - m)) for m in (0.1, 0.5, 0.9)]
+    assert ops.kl(np.array([0.1, 0.5, 0.9]), 0.1).tolist() == pytest.approx(expected, rel=1e-14, abs=1e-16)
+    slopes = ops.kl_backward(np.ones((2, 2)), np.array([0.1, 0.5]), 2.0, 0.1)
+    assert slopes.tolist() == [pytest.approx([1.0, 1 + 2 * (0.9 / 0.5 - 0.1 / 0.5)])] * 2
+    for dtype in (np.float32, np.float64):
+        ends = ops.kl(np.array([0, 1], dtype), 0.1).tolist()
+        edge = 2.0**-23
+        assert ends == pytest.approx([0.1 * math.log(0.1 / edge) + 0.9 * math.log(0.9 / (1 - edge)),
+                                      0.1 * math.log(0.1 / (1 - edge)) + 0.9 * math.log(0.9 / edge)], rel=1e-6)
+
+
+def test_weight_decay_and_sums_by_hand():
+    X, dY, W = np.array([[1.0, 2.0]]), np.array([[3.0, -1.0]]), np.array([[10.0, 20.0], [30.0, 40.0]])
+    assert ops.weight_gradient(X, dY, W, 0.5).tolist() == [[8.0, 9.0], [21.0, 18.0]]
+    assert ops.weight_gradient(X, dY, W, 0.0).tolist() == ops.add_matmul(X.T, dY).tolist() == [[3.0, -1.0], [6.0, -2.0]]
+    assert ops.add_matmul(X.T, dY, W) is W and W.tolist() == [[13.0, 19.0], [36.0, 38.0]]
+    assert ops.squares(dY).tolist() == [10.0] and ops.mean_rows(np.array([[1.0, 2.0], [3.0, 6.0]])).tolist() == [2.0, 4.0]
+
+
 @pytest.mark.parametrize("op", [ops.relu, ops.sigmoid, ops.tanh, ops.copy])
 def test_nan_stays_nan(op):
     with np.errstate(invalid="ignore"):
@@ -83,7 +103,10 @@ def calls(dtype):
     return [(ops.matmul, (A, B), (5, 3)), (ops.affine, (A, B, b), (5, 3)), (ops.sum_rows, (A,), (4,)),
             (ops.relu, (A,), same), (ops.relu_backward, (A, X), same), (ops.sigmoid, (A,), same),
             (ops.sigmoid_backward, (A, Y), same), (ops.tanh, (A,), same), (ops.tanh_backward, (A, Y), same),
-            (ops.copy, (A,), same), (ops.scale, (A, 0.3), same), (ops.l1_backward, (A, X, 0.3), same)]
+            (ops.copy, (A,), same), (ops.scale, (A, 0.3), same), (ops.l1_backward, (A, X, 0.3), same),
+            (ops.mean_rows, (A,), (4,)),
+            (ops.weight_gradient, (X, A, rng.normal(size=(4, 4)).astype(dtype), 0.3), (4, 4)),
+            (ops.squares, (A,), (5,)), (ops.kl, (Y[0], 0.3), (4,)), (ops.kl_backward, (A, Y[0], 0.3, 0.1), same)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

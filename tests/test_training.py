@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, L1Activity, MeanSquaredError, Network,
-                        ReLU)
+from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, KLActivity, L1Activity,
+                        MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid)
 from ae_scratch.kernels import philox
 from ae_scratch.training import Job, evaluate, train
 
@@ -127,6 +127,23 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes():
     assert vectors[0] == vectors[1] != vectors[2]
 
 
+def test_evaluate_takes_the_means_of_all_rows_for_kl():
+    """Whatever the chunks: the divergence of a mean is not the mean of divergences."""
+    rng = np.random.default_rng(0)
+    encoder = [Dense(4, 3, rng, np.float64, weight_decay=0.1), Sigmoid(), KLActivity(0.5, 0.1)]
+    network = Network([*encoder, Dense(3, 4, rng, np.float64)])
+    X = rng.normal(scale=3, size=(23, 4))
+    X[:5] += 4
+    m = network[:2].predict(X).mean(axis=0)
+    kl = 0.5 * (0.1 * np.log(0.1 / m) + 0.9 * np.log(0.9 / (1 - m))).sum()
+    for chunk, batch_size in ((1, 8), (5, 8), (22, 23), (1024, 1)):
+        figures = evaluate(network, MeanSquaredError(), X, X, batch_size, chunk)
+        assert figures["penalty"] == pytest.approx(kl + 0.05 * (network.layers[0].W**2).sum(), rel=1e-12)
+    A = network[:2].predict(X)
+    separately = np.mean([network.layers[2].penalty(A[i:i + 1]) for i in range(23)])
+    assert abs(separately - kl) > 0.1 * kl  # taking it row by row would be seen
+
+
 def test_evaluate_does_not_depend_on_its_chunks_and_weighs_the_penalty_as_a_batch():
     rng = np.random.default_rng(2)
     X = rng.uniform(size=(23, 5))
@@ -208,9 +225,11 @@ def test_training_in_a_thread_leaves_signals_alone(python_handles_sigint):
     assert not errors and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_noise_is_redrawn_or_not():
+@pytest.mark.parametrize("noise", [lambda redraw: GaussianNoise(0.1, redraw=redraw), lambda redraw: MaskingNoise(0.3, redraw),
+                                   lambda redraw: SaltAndPepperNoise(0.3, redraw=redraw)])
+def test_noise_is_redrawn_or_not(noise):
     X = np.full((40, 9), 0.5, np.float32)
-    batch, once = GaussianNoise(0.1), GaussianNoise(0.1, redraw="once")
+    batch, once = noise("batch"), noise("once")
     assert np.array_equal(once.corrupt(X, 0, epoch=0), once.corrupt(X, 0, epoch=3))
     assert not np.array_equal(batch.corrupt(X, 0, epoch=0), batch.corrupt(X, 0, epoch=3))
     rows = np.array([7, 3])
@@ -237,8 +256,12 @@ def test_noise_has_its_sigma_and_clips():
     assert np.array_equal(clipped, np.clip(noisy, 0, 1))
 
 
-@pytest.mark.parametrize("arguments, message", [((-1,), "at least 0"), ((float("nan"),), "finite"), ((0.1, (1, 0)), "low < high"),
-                                                ((0.1, None, "always"), "'batch' or 'once'")])
-def test_nonsense_noise_is_refused(arguments, message):
+@pytest.mark.parametrize("noise, arguments, message", [
+    (GaussianNoise, (-1,), "at least 0"), (GaussianNoise, (float("nan"),), "finite"),
+    (GaussianNoise, (0.1, (1, 0)), "low < high"), (GaussianNoise, (0.1, None, "always"), "'batch' or 'once'"),
+    (MaskingNoise, (1.0,), "below 1"),
+    (MaskingNoise, (0.1, "always"), "'batch' or 'once'"), (SaltAndPepperNoise, (-0.1,), "at least 0"),
+    (SaltAndPepperNoise, (0.1, 1, 0), "low < high"), (SaltAndPepperNoise, (0.1, 0, float("inf")), "finite")])
+def test_nonsense_noise_is_refused(noise, arguments, message):
     with pytest.raises(ValueError, match=message):
-        GaussianNoise(*arguments)
+        noise(*arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +16,12 @@ from ..kernels.file_rows import FileRows
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
+from ..layers import Dense, Layer, TiedDense
 from ..losses import Loss
+from ..machine import cores
 from ..network import Network
 from ..optimizers import SGD, Adam
-from ..penalties import L1Activity
+from ..penalties import KLActivity, L1Activity
 from ..progress import Progress
 from ..scaling import Scaling
 from ..streaming import Batches, file_of, release
@@ -28,10 +30,13 @@ from ..training import (AfterEpoch, Checkpoint, Figures, History, Job, all_finit
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
 
+log = logging.getLogger(__name__)
+
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
 RETRY = 16  # chunks after which another number of threads is tried
+ROWS = 8192  # whose activations a mean is added up of at a time
 BLOCK = 96  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
 
 
@@ -56,52 +61,99 @@ class Plan:
 
     def __init__(self, network: Network, loss: Loss, optimizer: str, rows: int, threads: int, own_target: bool,
                  gradient: Array):
-        places, self.widths = places_of(network), network.widths
+        self.network, self.widths, self.others = network, network.widths, (type(loss).__name__, optimizer)
         self.rows, self.threads, self.gradient = rows, threads, gradient
-        self.layers = layers_of(network, rows, type(loss).__name__, optimizer)
+        self.places = [place_of(network.params.vector, *arrays) for arrays in network.per_layer(network.params)]
         self.slope = loss.slope / (rows * self.widths[-1])
         line = ALIGNMENT // network.dtype.itemsize
         self.starts = np.cumsum([0] + [-(-rows * width // line) * line for width in self.widths])
         self.A, self.dA = (aligned_zeros(int(self.starts[-1]), network.dtype) for _ in range(2))
         self.T = aligned_zeros(rows * self.widths[-1], network.dtype) if own_target else None
         self.figures = tuple(np.zeros(rows, network.dtype) for _ in range(2))
-        weights = [shares(place.shape[0], threads, SQUARE) for place in places]
-        self.shares = [self._share(thread, begin, end, places, [part[thread] for part in weights])
+        self.squares = np.zeros(sum(map(decaying_rows, network.layers)), network.dtype)
+        self.tied = [isinstance(layer, TiedDense) for layer in network.layers]
+        weights = [shares(place.shape[0], threads, SQUARE) for place in self.places]
+        self.shares = [self._share(thread, begin, end, [part[thread] for part in weights])
                        for thread, (begin, end) in enumerate(shares(rows, threads, SQUARE))]
 
-    def _share(self, thread: int, begin: int, end: int, places: list[Place], weights: list[tuple[int, int]]) -> tuple[Any, ...]:
-        """Rows begin to end of the batch and, of each W, the rows in ``weights``; b goes with the last thread."""
+    def _share(self, thread: int, begin: int, end: int, weights: list[tuple[int, int]]) -> tuple[Any, ...]:
+        """Rows begin to end of the batch and, of each W, the rows in ``weights``; b goes with the last thread.
+
+        The rows of W are columns of a layer's input; of a tied layer, which reads W^T, columns of its output, and parts of b.
+        """
         mine = [(start + begin * width, end - begin, width) for start, width in zip(self.starts, self.widths)]
         everything = [(start, self.rows, width) for start, width in zip(self.starts, self.widths)]
-        columns = [(*place, low, high) for place, (low, high) in zip(everything, weights)]
+        A = [(*all, *((0, all[2]) if tied else part)) for all, part, tied in zip(everything, weights, self.tied)]
+        dA = [(*all, *(part if tied else (0, all[2]))) for all, part, tied in zip(everything[1:], weights, self.tied)]
         with_b, unused = thread == self.threads - 1, len(self.gradient) - (thread + 1) * max(self.widths)
         grads, owned = [], [(0, 0)]
-        for (shape, W, b), (low, high) in zip(places, weights):
-            grads.append((W + low * shape[1], high - low, shape[1], b if with_b else unused, shape[1]))
-            owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * with_b)]
+        for (shape, W, b), (low, high), tied in zip(self.places, weights, self.tied):
+            rows_of_W = W + low * shape[1], high - low, shape[1]
+            if tied:
+                grads.append((*rows_of_W, b + low, high - low))
+                owned.append((b + low, b + high))
+            else:
+                grads.append((*rows_of_W, b if with_b else unused, shape[1]))
+                owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * with_b)]
         n_out = self.widths[-1]
         T = Activations(self.A, mine[:1]) if self.T is None else Activations(self.T, [(begin * n_out, end - begin, n_out)])
-        return (begin, Activations(self.A, mine), Activations(self.dA, mine), T, Columns(self.A, columns),
-                Activations(self.dA, everything), Gradients(self.gradient, grads), np.array(owned, np.int64))
+        all_dA = Columns(self.dA, [everything[0] + (0, 0)] + dA) if any(self.tied) else Activations(self.dA, everything)
+        return (begin, self._layers(), self._weights(weights), Activations(self.A, everything), Activations(self.A, mine),
+                Activations(self.dA, mine), T, Columns(self.A, A), all_dA, Gradients(self.gradient, grads),
+                np.array(owned, np.int64))
+
+    def _layers(self) -> Layers:
+        """The layers with room for a thread's means over the batch."""
+        sizes = [width if isinstance(layer, KLActivity) else 0 for layer, width in zip(self.network.layers, self.widths[1:])]
+        starts = np.cumsum([0] + sizes)
+        return layers_of(self.network, self.network.params.vector, self.places, self.rows, *self.others,
+                         room=aligned_zeros(int(starts[-1]), self.network.dtype), rooms=list(zip(starts, sizes)))
+
+    def _weights(self, weights: list[tuple[int, int]]) -> Layers:
+        """The layers with these rows of W alone, and a place for the sums of their squares where they are wanted."""
+        places = [place._replace(shape=(high - low, place.shape[1]), W=place.W + low * place.shape[1])
+                  for place, (low, high) in zip(self.places, weights)]
+        sizes = list(map(decaying_rows, self.network.layers))
+        rooms = [(start + low, high - low) if size else (0, 0)
+                 for start, size, (low, high) in zip(np.cumsum([0] + sizes), sizes, weights)]
+        return layers_of(self.network, self.network.params.vector, places, self.rows, *self.others,
+                         room=self.squares, rooms=rooms)
 
 
-def places_of(network: Network) -> list[Place]:
-    """The place of each layer's parameters."""
-    arrays = iter(zip(network.params.values(), network.params.starts))
-    places = []
-    for layer in network.layers:
-        (W, start), (_, b) = [next(arrays) for _ in layer.parameters] or 2 * [(np.empty((0, 0)), 0)]
-        places.append(Place(W.shape, start, b))
-    return places
+def decaying_rows(layer: Layer) -> int:
+    """How many rows of weights with weight decay a layer has."""
+    return len(layer.W) if isinstance(layer, Dense) and layer.weight_decay else 0
 
 
-def layers_of(network: Network, rows: int, *others: str) -> Layers:
+def place_of(vector: Array, *arrays: Array) -> Place:
+    """The place of a layer's W and b, if it has any, in a vector that they are views of."""
+    if not arrays:
+        return Place((0, 0), 0, 0)
+    W, b = ((array.ctypes.data - vector.ctypes.data) // vector.itemsize for array in arrays)
+    return Place(arrays[0].shape, W, b)
+
+
+def layers_for_use(network: Network, rows: int, *others: str) -> Layers:
+    """The layers of a network, or of a part of one, as compiled code sees them where nothing is learned."""
+    vector, weighing = network.root.params.vector, (Dense, TiedDense)  # of the whole: a part may use weights outside of it
+    places = [place_of(vector, *((layer.W, layer.b) if isinstance(layer, weighing) else ())) for layer in network.layers]
+    return layers_of(network, vector, places, rows, *others)
+
+
+def layers_of(network: Network, vector: Array, places: list[Place], rows: int, *others: str, room: Array | None = None,
+              rooms: list[tuple[int, int]] | None = None) -> Layers:
     """The layers as compiled code sees them, for batches of so many rows; others: names of the loss and the optimizer."""
     linked.load(network.dtype)  # here, because nothing runs without a table of layers
-    table = [(KINDS.index(type(layer)), W, *shape, b, shape[1])
-             for layer, (shape, W, b) in zip(network.layers, places_of(network))]
-    lam = [layer.strength(rows) if isinstance(layer, L1Activity) else 0 for layer in network.layers]
-    return Layers(network.params.vector, table, lam, *others)
+    table = [(KINDS.index(type(layer)), W, *shape, b, shape[1], *space)
+             for layer, (shape, W, b), space in zip(network.layers, places, rooms or len(places) * [(0, 0)])]
+    return Layers(vector, table, [numbers_of(layer, rows) for layer in network.layers], room, *others)
+
+
+def numbers_of(layer: Layer, rows: int) -> tuple[float, float, float]:
+    """The numbers in a layer's formulas: strength of its penalty in batches of so many rows, rho, weight decay."""
+    strength = layer.strength(rows) if isinstance(layer, (L1Activity, KLActivity)) else 0.0
+    return (strength, layer.rho if isinstance(layer, KLActivity) else 0.0,
+            layer.weight_decay if isinstance(layer, Dense) else 0.0)
 
 
 class Engine:
@@ -145,7 +197,7 @@ class Engine:
             self.plans[key] = Plan(job.network, job.loss, name, rows, threads, own_target, self.gradient)
         plan = self.plans[key]
         powers = getattr(optimizer, "beta1_t", 1.0), getattr(optimizer, "beta2_t", 1.0)
-        common = (np.zeros(1, np.int64), threads, plan.layers, data, first, last, job.batch_size, plan.slope, plan.figures,
+        common = (np.zeros(1, np.int64), threads, data, first, last, job.batch_size, plan.slope, plan.figures,
                   figures, settings_of(optimizer), self.state, powers)
         powers = in_threads(steps, [(share, *common) for share in plan.shares])
         if isinstance(optimizer, Adam):
@@ -169,11 +221,6 @@ def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
     return result
 
 
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Pace:
     """How many threads to use and how many steps to take at a time, from the speed of the chunks so far.
 
@@ -185,7 +232,7 @@ class Pace:
         most = min(cores(), 32)
         self.candidates = [threads] if threads else [n for n in (1, 2, 4, 8, 16) if n < most] + [most]
         self.seconds: dict[int, float] = {}  # per step, when last tried
-        self.chunks = 0
+        self.chunks = self.fastest = 0
 
     def next(self) -> tuple[int, int]:
         """Return how many threads to use for the next chunk, and for how many steps."""
@@ -193,7 +240,10 @@ class Pace:
         if untried:
             return untried[0], TRIAL
         self.chunks += 1
-        fastest = min(self.candidates, key=self.seconds.__getitem__)
+        fastest, before = min(self.candidates, key=self.seconds.__getitem__), self.fastest
+        if fastest != before:
+            self.fastest = fastest
+            log.debug("threads: %d, at %.3g ms a step", fastest, 1e3 * self.seconds[fastest])
         threads = self.candidates[self.chunks // RETRY % len(self.candidates)] if self.chunks % RETRY == 0 else fastest
         return threads, max(1, round(CHUNK / self.seconds[fastest]) if threads == fastest else TRIAL)
 
@@ -307,7 +357,7 @@ def predict(network: Network, X: Array, threads: int | None = None, scaling: Sca
     """Return the network's output for X, scaled as it is read, compiled; a row's numbers do not depend on the other rows, nor
     on the threads."""
     Y = np.empty((len(X), network.widths[-1]), network.dtype) if out is None else out
-    layers, how = layers_of(network, 1), scaling_of(network, scaling)
+    layers, how = layers_for_use(network, 1), scaling_of(network, scaling)
     in_threads(apply, [(A, layers, X, how, Y, begin, end) for A, begin, end in blocks(network, len(X), threads)])
     return Y
 
@@ -315,12 +365,20 @@ def predict(network: Network, X: Array, threads: int | None = None, scaling: Sca
 def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, threads: int | None = None,
              scaling: Scaling | None = None) -> Figures:
     """Do what ``training.evaluate`` does, compiled."""
-    layers = layers_of(network, batch_size, type(loss).__name__)
+    layers = layers_for_use(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
     how = scaling_of(network, scaling)
     in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, how, losses, penalties,
                          begin, end) for A, begin, end in blocks(network, len(X), threads)])
-    return figures_of(losses.sum(dtype=np.float64) / T.size, batch_size * penalties.mean(dtype=np.float64))
+    penalty = batch_size * float(penalties.mean(dtype=np.float64))  # of the layers whose penalty is a sum over rows
+    for i, layer in enumerate(network.layers):
+        if isinstance(layer, KLActivity):
+            sums = [layer.statistic(predict(network[:i + 1], X[start:start + ROWS], threads, scaling))
+                    for start in range(0, len(X), ROWS)]
+            penalty += layer.penalty_of(sum(sums) / len(X), batch_size)
+        elif isinstance(layer, Dense):
+            penalty += layer.penalty_of(0.0, batch_size)
+    return figures_of(losses.sum(dtype=np.float64) / T.size, penalty)
 
 
 def blocks(network: Network, n: int, threads: int | None) -> list[tuple[Activations, int, int]]:

@@ -12,14 +12,15 @@ from numba import types
 from numba.extending import overload
 
 from .. import network
-from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba what philox.add_noise is
+from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba how philox makes noise
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import INNER, OPTIONS, inlined, jit
 from ..kernels.file_rows import read_row
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
+from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
-from .tables import L1
+from .tables import DECAY, KL, L1
 
 SPINS = 2000  # looks at the counter before a waiting thread offers its processor to others
 
@@ -104,9 +105,11 @@ def _corrupt(X, noise, order, start):
     if isinstance(noise, types.NoneType):
         return lambda X, noise, order, start: None
 
+    make = philox.add_noise if noise.instance_class is Added else philox.replace
+
     def corrupt(X, noise, order, start):
-        sigma, low, high, seed, epoch = noise
-        philox.add_noise(X, sigma, low, high, seed, epoch, part(order, start, X.shape[0]), X)
+        first, low, high, seed, epoch = noise
+        make(X, first, low, high, seed, epoch, part(order, start, X.shape[0]), X)
     return corrupt
 
 
@@ -149,6 +152,65 @@ def _row_penalties(layers, A, rows):
     return row_penalties
 
 
+def batch_means(layers, A, counter, threads, goal):
+    """Meet, and take the means over the whole batch that penalties are made of; nothing if no penalty is. Returns the goal of
+    the last meeting."""
+
+
+@overload(batch_means, jit_options=INNER)
+def _batch_means(layers, A, counter, threads, goal):
+    if "KLActivity" not in layers.present:
+        return lambda layers, A, counter, threads, goal: goal
+
+    def batch_means(layers, A, counter, threads, goal):
+        meet(counter, goal + threads)
+        for i in range(len(layers)):
+            if layers[i].kind == KL:
+                ops.mean_rows(A[i + 1], layers[i].room)
+        return goal + threads
+    return batch_means
+
+
+def weight_penalties(weights):
+    """Each row's penalty of weights with weight decay, into the room of their layer."""
+
+
+@overload(weight_penalties, jit_options=INNER)
+def _weight_penalties(weights):
+    if DECAY not in weights.present:
+        return lambda weights: None
+
+    def weight_penalties(weights):
+        for i in range(len(weights)):
+            layer = weights[i]
+            if layer.room.size:
+                ops.squares(layer.W, layer.room)
+                for n in range(layer.room.size):
+                    layer.room[n] *= layer.weight_decay / 2
+    return weight_penalties
+
+
+def penalty_of_means(layers, rows):
+    """The sum of the penalties that are made of means over a batch of so many rows."""
+
+
+@overload(penalty_of_means, jit_options=INNER)
+def _penalty_of_means(layers, rows):
+    if "KLActivity" not in layers.present:
+        return lambda layers, rows: 0.0
+
+    def penalty_of_means(layers, rows):
+        penalty = 0.0
+        for i in range(len(layers)):
+            if layers[i].kind == KL:
+                terms = np.empty_like(layers[i].room)
+                ops.kl(layers[i].room, layers[i].rho, terms)
+                for j in range(terms.size):
+                    penalty += layers[i].lam * rows * terms[j]
+        return penalty
+    return penalty_of_means
+
+
 def update(layers, settings, state, s, e, a_t, b_t):
     """One step of the optimizer for the parameters from s to before e."""
 
@@ -170,9 +232,9 @@ def _update(layers, settings, state, s, e, a_t, b_t):
 
 
 @cached_jit(**OPTIONS, no_cfunc_wrapper=True)
-def steps(share, counter, threads, layers, data, first, last, batch, slope, rows, figures, settings, state, powers):
+def steps(share, counter, threads, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
-    begin, A, dA, T_batch, columns, all_dA, grads, owned = share
+    begin, layers, weights, all_A, A, dA, T_batch, columns, all_dA, grads, owned = share
     X, T, scaling, order, noise = data
     a_t, b_t = powers
     depth, goal, end = len(layers), 0, begin + A[0].shape[0]
@@ -184,8 +246,10 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
         if T.size:
             gather(T, scaling, order, place, T_batch[0])
         forward(layers, A)
+        goal = batch_means(layers, all_A, counter, threads, goal)
         loss_and_gradient(layers, A[depth], T_batch[0], slope, losses[begin:end], dA[depth])
         row_penalties(layers, A, penalties[begin:end])
+        weight_penalties(weights)
         backward(layers, A, dA, 1)
         goal += threads
         meet(counter, goal)
@@ -193,7 +257,10 @@ def steps(share, counter, threads, layers, data, first, last, batch, slope, rows
             for n in range(losses.size):
                 figures[step, 0] += losses[n]
                 figures[step, 1] += penalties[n]
-        parameter_gradients(layers, columns, all_dA, grads)
+            figures[step, 1] += penalty_of_means(layers, losses.size)
+            for n in range(weights.room.size):
+                figures[step, 1] += weights.room[n]
+        parameter_gradients(weights, columns, all_dA, grads)
         a_t *= settings[1]
         b_t *= settings[2]
         for i in range(owned.shape[0]):

@@ -19,10 +19,12 @@ from .. import layers as formulas
 from ..kernels.compiled import INNER, inlined, jit
 from ..kernels.reference import Array
 from ..kernels.simd import matrix, part, view
-from ..penalties import L1Activity
+from ..penalties import KLActivity, L1Activity
 
-KINDS = (formulas.Dense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity)
-DENSE, L1 = KINDS.index(formulas.Dense), KINDS.index(L1Activity)
+KINDS = (formulas.Dense, formulas.TiedDense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity,
+         KLActivity)
+DENSE, TIED, L1, KL = map(KINDS.index, (formulas.Dense, formulas.TiedDense, L1Activity, KLActivity))
+DECAY = "weight_decay"  # is present if some layer has any
 
 
 class Record(NamedTuple):
@@ -31,7 +33,10 @@ class Record(NamedTuple):
     kind: int
     W: Array
     b: Array
-    lam: float  # for this batch: divided by its rows if the penalty is averaged
+    lam: float  # the penalty's strength for this batch: divided by its rows if it is averaged
+    rho: float
+    weight_decay: Any  # nothing if no layer has any
+    room: Array  # KLActivity: each unit's mean over the batch. Dense with weight decay: the sum of squares of each row of W
     kinds: Any  # nothing at run time; to the compiler, which kinds there are
 
 
@@ -40,8 +45,9 @@ class Table:
 
     present: frozenset[str] = frozenset()
 
-    def __init__(self, vector: Array, places: Any, numbers: Any = ()):
-        self.vector, self.places, self.numbers = vector, np.array(places, np.int64), np.array(numbers, np.float64)
+    def __init__(self, vector: Array, places: Any, numbers: Any = ((),), room: Array | None = None):
+        self.vector, self.room = vector, vector[:0] if room is None else room
+        self.places, self.numbers = np.array(places, np.int64), np.array(numbers, np.float64)
 
 
 class Activations(Table):
@@ -58,14 +64,16 @@ class Gradients(Table):
 
 
 class Layers(Table):
-    """[i]: the Record of layer i. Places: kind, start and shape of W, start and size of b. Numbers: lam.
+    """[i]: the Record of layer i. Places: kind, start and shape of W, start and size of b, start and size of its part of the
+    room. Numbers: lam, rho, weight decay.
 
     others: names of the loss and the optimizer. What is not present, layers, losses and optimizers, is not compiled.
     """
 
-    def __init__(self, vector: Array, places: Any, numbers: Any, *others: str):
-        super().__init__(vector, places, numbers)
-        self.present = frozenset([KINDS[kind].__name__ for kind in self.places[:, 0]] + list(others))
+    def __init__(self, vector: Array, places: Any, numbers: Any, room: Array | None, *others: str):
+        super().__init__(vector, places, numbers, room)
+        decay = [DECAY] if self.numbers[:, 2].any() else []
+        self.present = frozenset([KINDS[kind].__name__ for kind in self.places[:, 0]] + decay + list(others))
 
 
 class TableType(types.Type):  # type: ignore[misc]
@@ -75,7 +83,7 @@ class TableType(types.Type):  # type: ignore[misc]
     def __init__(self, role: str, dtype: Any, present: frozenset[str]):
         self.role, self.present = role, present
         self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C")),
-                       ("numbers", types.Array(types.float64, 1, "C"))]
+                       ("numbers", types.Array(types.float64, 2, "C")), ("room", types.Array(dtype, 1, "C"))]
         super().__init__(f"{role}({dtype}, {sorted(present)})")
 
 
@@ -85,9 +93,8 @@ class TableModel(models.StructModel):  # type: ignore[misc]
         super().__init__(dmm, fe_type, fe_type.fields)
 
 
-make_attribute_wrapper(TableType, "vector", "vector")
-make_attribute_wrapper(TableType, "places", "places")
-make_attribute_wrapper(TableType, "numbers", "numbers")
+for name in ("vector", "places", "numbers", "room"):
+    make_attribute_wrapper(TableType, name, name)
 
 
 @typeof_impl.register(Table)
@@ -113,6 +120,15 @@ def kinds_of(context, table):
     return KindsType(table.present)(table), lambda context, *_: context.get_dummy_value()
 
 
+def weight_decay_of(table, i):
+    """The weight decay of layer i; None if no layer has any."""
+
+
+@overload(weight_decay_of, jit_options=INNER)
+def _weight_decay_of(table, i):
+    return (lambda table, i: table.numbers[i, 2]) if DECAY in table.present else lambda table, i: None
+
+
 @overload(operator.getitem, jit_options=INNER)
 def _item(table, i):
     if isinstance(table, TableType):
@@ -135,9 +151,9 @@ def _gradients(table, i):
 
 
 def _record(table, i):
-    p = table.places
+    p, x = table.places, table.numbers
     W, b = matrix(table.vector, p[i, 1], p[i, 2], p[i, 3]), part(table.vector, p[i, 4], p[i, 5])
-    return Record(p[i, 0], W, b, table.numbers[i], kinds_of(table))
+    return Record(p[i, 0], W, b, x[i, 0], x[i, 1], weight_decay_of(table, i), part(table.room, p[i, 6], p[i, 7]), kinds_of(table))
 
 
 ITEMS = {"Activations": _activations, "Columns": _columns, "Gradients": _gradients, "Layers": _record}
@@ -219,16 +235,28 @@ def _record_input_gradient(layer, dY, X, Y, out):
 
 @overload_method(types.NamedTuple, "parameter_gradients", jit_options=INNER)
 def _record_parameter_gradients(layer, dY, X, dW, db):
-    if _kinds_of(layer):
-        code = inlined(formulas.Dense.parameter_gradients)
+    if present := _kinds_of(layer):
+        dense, tied = (inlined(kind.parameter_gradients) for kind in (formulas.Dense, formulas.TiedDense))
 
         def parameter_gradients(layer, dY, X, dW, db):
             if layer.kind == DENSE:
-                code(layer, dY, X, dW, db)
-        return parameter_gradients
+                dense(layer, dY, X, dW, db)
+
+        def tied_or_not(layer, dY, X, dW, db):
+            if layer.kind == TIED:
+                tied(layer, dY, X, dW, db)
+            elif layer.kind == DENSE:
+                dense(layer, dY, X, dW, db)
+        return tied_or_not if "TiedDense" in present else parameter_gradients
 
 
 @overload_method(types.NamedTuple, "strength", jit_options=INNER)
 def _record_strength(layer, rows):
     if _kinds_of(layer):
         return lambda layer, rows: layer.lam
+
+
+@overload_method(types.NamedTuple, "mean", jit_options=INNER)
+def _record_mean(layer, A):
+    if _kinds_of(layer):
+        return lambda layer, A: layer.room

@@ -12,7 +12,9 @@ what a full disk or a crash has cut off is compiled anew, and never run.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import logging
 import os
 import pickle
 import platform
@@ -33,6 +35,8 @@ from numba.core.sigutils import normalize_signature
 
 from ..files import cache_folder, replacing
 from .simd import cpu_features
+
+log = logging.getLogger(__name__)
 
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
 FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
@@ -59,11 +63,16 @@ def keeping(compiler: Any, function: Callable[..., Any]) -> Any:
     try:
         numba.config.CACHE_DIR = before or str(private_folder())
         compiler._cache = CheckedCache(function)
-    except (OSError, RuntimeError):  # not writable, not ours, or no home at all: Numba says "no locator available"
-        pass
+    except (OSError, RuntimeError) as error:  # not writable, not ours, or no home at all: Numba says "no locator available"
+        report_no_folder(str(error))
     finally:
         numba.config.CACHE_DIR = before
     return compiler
+
+
+@functools.cache  # once, not for every function
+def report_no_folder(reason: str) -> None:
+    log.warning("compiled code cannot be kept, and is compiled anew by every process: %s", reason)
 
 
 class CheckedCache(FunctionCache):  # type: ignore[misc]
@@ -71,9 +80,18 @@ class CheckedCache(FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
+        self.function, self.started = function.__qualname__, time.perf_counter()
         self._cache_file = CheckedFiles(Path(self.cache_path), function.__qualname__)
 
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        code = super().load_overload(signature, target_context)
+        if code is None:
+            log.info("compiling %s", self.function)
+            self.started = time.perf_counter()
+        return code
+
     def save_overload(self, signature: Any, code: Any) -> None:
+        log.info("compiled %s in %.1f s", self.function, time.perf_counter() - self.started)
         with suppress(OSError):
             super().save_overload(signature, code)
 

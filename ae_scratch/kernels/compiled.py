@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import overload
 
-from . import elementwise, linked
+from . import elementwise, linked, philox
 from . import reference as ops
 from .simd import lanes, load, total, vector
 
@@ -39,6 +39,20 @@ def compiles(operation: Any) -> Any:
     return overload(operation, jit_options=INNER, strict=False)  # not strict: names of arguments may differ
 
 
+FRACTION, HALF_EXPONENT = 2**52 - 1, 1022 << 52  # in a float64: the bits of the fraction; those of the exponent in [1/2, 1)
+log_near_1 = jit(philox.log_near_1)
+
+
+@jit
+def log(x: Any) -> Any:
+    """``philox.log`` of one number that is not subnormal, taken apart by its bits."""
+    bits = np.float64(x).view(np.int64)
+    m = np.int64(bits & FRACTION | HALF_EXPONENT).view(np.float64)
+    low = m < 0.7071067811865476
+    e = np.int32((bits >> 52) - (1023 if low else 1022))
+    return e * philox.LN_2 + log_near_1(m + m if low else m)
+
+
 @jit
 def row_sum(A: Any, i: int) -> Any:
     """The sum of row i: vectors first, then the numbers of the last one."""
@@ -55,14 +69,39 @@ def _matmul(A, B, out=None):
     return lambda A, B, out=None: product(A, B, out)
 
 
+@compiles(ops.add_matmul)
+def _add_matmul(A, B, C=None):
+    def add_matmul(A, B, C=None):
+        added = np.empty_like(C)
+        product(A, B, added)
+        for i in range(C.shape[0]):
+            for j in range(C.shape[1]):
+                C[i, j] += added[i, j]
+    return add_matmul
+
+
 @compiles(ops.affine)
 def _affine(X, W, b, out=None):
     def affine(X, W, b, out=None):
-        product(X, W, out)
+        ops.matmul(X, W, out)
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] += b[j]
     return affine
+
+
+@compiles(ops.weight_gradient)
+def _weight_gradient(X, dY, W, weight_decay, out=None):
+    if isinstance(weight_decay, types.NoneType):
+        return lambda X, dY, W, weight_decay, out=None: product(X.T, dY, out)
+
+    def weight_gradient(X, dY, W, weight_decay, out=None):
+        product(X.T, dY, out)
+        decay = out.dtype.type(weight_decay)
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] += decay * W[i, j]
+    return weight_gradient
 
 
 @compiles(ops.sum_rows)
@@ -74,6 +113,15 @@ def _sum_rows(A, out=None):
             for j in range(A.shape[1]):
                 out[j] += A[i, j]
     return sum_rows
+
+
+@compiles(ops.mean_rows)
+def _mean_rows(A, out=None):
+    def mean_rows(A, out=None):
+        ops.sum_rows(A, out)
+        for j in range(out.size):
+            out[j] /= out.dtype.type(A.shape[0])
+    return mean_rows
 
 
 @compiles(ops.relu)
@@ -204,6 +252,46 @@ def _l1_backward(dY, A, strength, out=None):
                 a = A[i, j]
                 out[i, j] = dY[i, j] + (s if a > zero else -s if a < zero else s * a)
     return l1_backward
+
+
+@compiles(ops.squares)
+def _squares(W, out=None):
+    def squares(W, out=None):
+        terms = np.empty((1, W.shape[1]), W.dtype)
+        for i in range(W.shape[0]):
+            for j in range(W.shape[1]):
+                terms[0, j] = W[i, j] * W[i, j]
+            out[i] = row_sum(terms, 0)
+    return squares
+
+
+@jit
+def inside(m):
+    """``ops.inside`` of one number, as a float64; NaN stays NaN."""
+    x = ops.EDGE if m < ops.EDGE else np.float64(m)
+    return 1 - ops.EDGE if x > 1 - ops.EDGE else x
+
+
+@compiles(ops.kl)
+def _kl(m, rho, out=None):
+    def kl(m, rho, out=None):
+        for j in range(m.size):
+            x = inside(m[j])
+            term = rho * log(rho / x) + (1 - rho) * log((1 - rho) / (1 - x))
+            out[j] = term if x == x else x  # this log, made of bits, is a number even for NaN
+    return kl
+
+
+@compiles(ops.kl_backward)
+def _kl_backward(dY, m, strength, rho, out=None):
+    def kl_backward(dY, m, strength, rho, out=None):
+        number = out.dtype.type
+        s, r, rest, one = number(strength), number(rho), number(1 - rho), number(1)
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                x = number(inside(m[j]))
+                out[i, j] = dY[i, j] + s * (rest / (one - x) - r / x)
+    return kl_backward
 
 
 @compiles(ops.sgd)

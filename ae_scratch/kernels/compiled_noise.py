@@ -1,4 +1,4 @@
-"""How Numba compiles ``philox.add_noise``: the bits that NumPy makes, a dozen times as fast.
+"""How Numba compiles ``philox.add_noise`` and ``philox.replace``: the bits that NumPy makes, a dozen times as fast.
 
 The arithmetic is that of ``philox``, operation by operation. It is cut into loops without a branch, which the compiler turns
 into vectors: the words of a row, the central branch of the normal quantile for all of them, the outer one for the few that
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import philox
-from .compiled import compiles, jit
+from .compiled import compiles, jit, log
 from .philox import HALF, MASK, MULTIPLIERS
 
 # All of them uint64: with a Python integer, which is int64, Numba would go on in float64.
@@ -20,9 +20,7 @@ FIRST, SECOND = MULTIPLIERS
 FIRST_STEP, SECOND_STEP = map(np.uint64, philox.KEY_STEPS)
 PURPOSE = np.uint64(philox.NOISE)
 
-FRACTION, HALF_EXPONENT = 2**52 - 1, 1022 << 52  # in a float64: the bits of the fraction; those of the exponent in [1/2, 1)
-
-central, tail, log_near_1 = map(jit, (philox.central, philox.tail, philox.log_near_1))
+central, tail = map(jit, (philox.central, philox.tail))
 
 
 @jit
@@ -48,16 +46,6 @@ def draw(words: Any, sample: Any, epoch: Any, seed: Any) -> None:
 def uniform(word: Any) -> Any:
     """The number in (0, 1) that a word stands for."""
     return (word + 0.5) * 2.0**-32
-
-
-@jit
-def log(x: Any) -> Any:
-    """``philox.log`` of one number that is not subnormal, taken apart by its bits."""
-    bits = np.float64(x).view(np.int64)
-    m = np.int64(bits & FRACTION | HALF_EXPONENT).view(np.float64)
-    low = m < 0.7071067811865476
-    e = np.int32((bits >> 52) - (1023 if low else 1022))
-    return e * philox.LN_2 + log_near_1(m + m if low else m)
 
 
 @jit
@@ -99,3 +87,16 @@ def _add_noise(X, sigma, low, high, seed, epoch, rows, out=None):
                 x = least if x < least else x
                 out[i, j] = most if x > most else x
     return add_noise
+
+
+@compiles(philox.replace)
+def _replace(X, fraction, low, high, seed, epoch, rows, out=None):
+    def replace(X, fraction, low, high, seed, epoch, rows, out=None):
+        number, n, half = X.dtype.type, X.shape[1], fraction / 2
+        least, most, words = number(low), number(high), np.empty(-(-n // 4) * 4, np.uint32)
+        for i in range(X.shape[0]):
+            draw(words, np.uint64(rows[i]), np.uint64(epoch), np.uint64(seed))
+            for j in range(n):
+                u = uniform(words[j])
+                out[i, j] = least if u < half else most if u < fraction else X[i, j]
+    return replace

@@ -69,6 +69,21 @@ def add_noise(X: np.ndarray, sigma: float, low: float, high: float, seed: int, e
     return np.clip(noisy, low, high, out=noisy)
 
 
+def replace(X: np.ndarray, fraction: float, low: float, high: float, seed: int, epoch: int, rows: np.ndarray,
+            out: np.ndarray | None = None) -> np.ndarray:
+    """Return X with each number replaced by ``low`` or by ``high``, with probability fraction / 2 each, or fill ``out``.
+
+    rows: as for ``add_noise``.
+    """
+    out = np.empty_like(X) if out is None else out
+    step = max(1, BLOCK // X.shape[1])
+    for start in range(0, len(X), step):
+        part = slice(start, start + step)
+        u = uniform(seed, NOISE, epoch, rows[part], X.shape[1])
+        out[part] = np.where(u < fraction / 2, X.dtype.type(low), np.where(u < fraction, X.dtype.type(high), X[part]))
+    return out
+
+
 def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     """Return the order of the n samples in an epoch, int64: sort them by a random number each.
 

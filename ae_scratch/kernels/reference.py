@@ -1,7 +1,7 @@
 """The vocabulary: every operation that layers, losses, penalties and optimizers are written with, defined in NumPy.
 
 Each function is a definition, to be read; it needs no more than arrays. An operation never changes its operands; like NumPy's
-own functions it returns a new array, or fills and returns ``out``. Only the updates at the end work in place, as updates do.
+own functions it returns a new array, or fills and returns ``out``. Only ``add_matmul`` and the updates at the end work in place.
 Rows are examples; ``dQ`` is the gradient of the objective with respect to Q, in Q's shape. All arrays of a call have one
 dtype.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+EDGE = 2.0**-23  # how close to 0 and 1 a mean activation may come: the spacing of float32 at 1
 TINY = 2.0**-100  # smaller moments become zero: those of a dead unit would turn subnormal, and every step 3 times slower
 
 
@@ -26,15 +27,31 @@ def matmul(A: Array, B: Array, out: Array | None = None) -> Array:
     return np.matmul(A, B, out=out)
 
 
+def add_matmul(A: Array, B: Array, C: Array | None = None) -> Array:
+    """C += A B                         or C = A B if there is none to add to"""
+    return np.matmul(A, B) if C is None else np.add(C, np.matmul(A, B), out=C)
+
+
 def affine(X: Array, W: Array, b: Array, out: Array | None = None) -> Array:
     """Y = X W + b                      (N, n_out) = (N, n_in)(n_in, n_out) + (n_out,)"""
     Y = np.matmul(X, W, out=out)
     return np.add(Y, b, out=Y)
 
 
+def weight_gradient(X: Array, dY: Array, W: Array, weight_decay: float, out: Array | None = None) -> Array:
+    """dW = X^T dY + weight_decay W     (n_in, n_out) = (n_in, N)(N, n_out) + (n_in, n_out)"""
+    dW = np.matmul(X.T, dY, out=out)
+    return np.add(dW, weight_decay * W, out=dW) if weight_decay else dW
+
+
 def sum_rows(A: Array, out: Array | None = None) -> Array:
     """s = sum over n of A[n]           (n_out,) from (N, n_out)"""
     return np.sum(A, axis=0, out=out)
+
+
+def mean_rows(A: Array, out: Array | None = None) -> Array:
+    """m = mean over n of A[n]          (n_out,) from (N, n_out)"""
+    return np.mean(A, axis=0, out=out)
 
 
 # ---- activations, each with its derivative as a function of its output ----------------------------------------------
@@ -100,7 +117,7 @@ def scale(D: Array, factor: float, out: Array | None = None) -> Array:
     return np.multiply(D, factor, out=out)
 
 
-# ---- penalty --------------------------------------------------------------------------------------------------------
+# ---- penalties ------------------------------------------------------------------------------------------------------
 
 
 def l1(A: Array, out: Array | None = None) -> Array:
@@ -111,6 +128,28 @@ def l1(A: Array, out: Array | None = None) -> Array:
 def l1_backward(dY: Array, A: Array, strength: float, out: Array | None = None) -> Array:
     """dA = dY + strength sign(A)       |a|' (0) = 0"""
     return np.add(dY, strength * np.sign(A), out=out)
+
+
+def squares(W: Array, out: Array | None = None) -> Array:
+    """rows = sum over columns of W^2"""
+    return np.sum(W * W, axis=1, out=out)
+
+
+def kl(m: Array, rho: float, out: Array | None = None) -> Array:
+    """terms = rho log(rho / m) + (1 - rho) log((1 - rho) / (1 - m)), the divergence of each m from rho, in nats."""
+    m = inside(m)
+    return np.add(rho * np.log(rho / m), (1 - rho) * np.log((1 - rho) / (1 - m)), out=out)
+
+
+def kl_backward(dY: Array, m: Array, strength: float, rho: float, out: Array | None = None) -> Array:
+    """dA = dY + strength ((1 - rho) / (1 - m) - rho / m)    m (n,), all rows of dY (N, n) alike"""
+    m = inside(m)
+    return np.add(dY, strength * ((1 - rho) / (1 - m) - rho / m), out=out)
+
+
+def inside(m: Array) -> Array:
+    """m, kept at least 2^-23 away from 0 and 1."""
+    return np.clip(m, EDGE, 1 - EDGE)
 
 
 # ---- updates, in place ----------------------------------------------------------------------------------------------

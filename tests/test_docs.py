@@ -1,0 +1,36 @@
+"""The pages in docs/ are true: their Python runs, each page from top to bottom, and their links lead somewhere."""
+
+import contextlib
+import io
+import pathlib
+import re
+import textwrap
+
+import pytest
+
+PAGES = sorted((pathlib.Path(__file__).parent.parent / "docs").glob("*.md"))
+
+
+def blocks(text):
+    """The Python of a page, also where it is indented under a list."""
+    return [textwrap.dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a page writes goes there
+    namespace = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for number, block in enumerate(blocks(page.read_text(encoding="utf-8")), start=1):
+            exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_other_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_blocks_are_found_wherever_they_stand():
+    assert blocks("a\n```python\nx = 1\n```\n- b\n\n  ```python\n  if x:\n      y = 2\n  ```\n```sh\nls\n```\n") == [
+        "x = 1\n", "if x:\n    y = 2\n"]
