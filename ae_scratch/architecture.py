@@ -25,6 +25,8 @@ LAYERS: dict[str, tuple[type[Layer], tuple[str, ...]]] = {  # those without para
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file: see ``Network.save``."""
+    if not network.params:
+        raise ValueError(f"expected a network with at least one layer that has parameters, got {network!r}")
     safetensors.write(path, "network", {"layers": json.dumps(describe(network))}, arrays_of(network))
 
 

@@ -5,52 +5,32 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import inputs, scaling
-from .callbacks import Callbacks, EarlyStopping, Training
+from .callbacks import Training
 from .errors import NotFittedError
+from .fitting import Fitted, Fitting, compiled, has_offset, second, without_output
 from .gradcheck import Report, check_gradients
-from .kernels.philox import Stream, permutation
 from .kernels.reference import Array
-from .layers import ACTIVATIONS, Dense, Layer, TiedDense, Uniform
-from .losses import LOSSES, BinaryCrossEntropy, Loss
+from .losses import LOSSES
 from .network import Network, objective, objective_and_gradients
-from .noise import Noise
-from .optimizers import OPTIMIZERS, SGD, Adam
-from .penalties import REDUCTIONS, KLActivity, L1Activity
-from .progress import Progress
-from .scaling import SCALINGS, Scaling
-from .streaming import Batches, is_sequence_of_batches, mapping, parts, release
-from .training import Figures, History, Job, evaluate, train
+from .scaling import Scaling
+from .streaming import parts, release
+from .training import Figures, Job
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .trace import Trace
 
-ENGINES = ("numpy", "numba")
-HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
 KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
 
 
-class Fitted(NamedTuple):
-    """What ``fit`` makes: taken over as a whole, at its end."""
-
-    network: Network
-    encoder_layers: int
-    loss: Loss
-    scaling: Scaling | None
-    optimizer: SGD | Adam
-    history: History
-    seed: int
-    feature_names: Array | None = None
-
-
-class Autoencoder:
+class Autoencoder(Fitting):
     """A fully connected autoencoder: layers of ``hidden_sizes``, a code of ``code_size`` units, and the way back.
 
     hidden_sizes
@@ -113,41 +93,6 @@ class Autoencoder:
     >>> ae.encode(X).shape, ae.reconstruct(X).shape, len(ae.history_["loss"])
     ((64, 2), (64, 6), 3)
     """
-
-    def __init__(self, hidden_sizes: Sequence[int] = (128,), code_size: int = 32, *, decoder_sizes: Sequence[int] | None = None,
-                 activation: str | Sequence[str] = "relu", code_activation: str = "relu", output_activation: str | None = None,
-                 tied_weights: bool = False, loss: str = "binary_crossentropy", l1_activity: float = 0.0,
-                 activity_reduction: str = "mean", kl_beta: float = 0.0, kl_rho: float = 0.05, weight_decay: float = 0.0,
-                 scaling: str | None = None, noise: Noise | None = None, optimizer: str | SGD | Adam = "adam",
-                 learning_rate: float = 1e-3, batch_size: int = 32, epochs: int = 10, validation_fraction: float = 0.0,
-                 early_stopping: EarlyStopping | None = None, dtype: str = "float32", engine: str = "numba",
-                 threads: int | None = None, random_state: int | None = None, verbose: int = 0):
-        self.hidden_sizes = hidden_sizes
-        self.code_size = code_size
-        self.decoder_sizes = decoder_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output_activation = output_activation
-        self.tied_weights = tied_weights
-        self.loss = loss
-        self.l1_activity = l1_activity
-        self.activity_reduction = activity_reduction
-        self.kl_beta = kl_beta
-        self.kl_rho = kl_rho
-        self.weight_decay = weight_decay
-        self.scaling = scaling
-        self.noise = noise
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.dtype = dtype
-        self.engine = engine
-        self.threads = threads
-        self.random_state = random_state
-        self.verbose = verbose
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
@@ -224,7 +169,7 @@ class Autoencoder:
         y: the target where it has X's shape, as in ``fit``; a 1-D y is ignored.
         """
         X = self._matrix(X)
-        T = _second(X, y, self.network_.dtype, self.scaling_)
+        T = second(X, y, self.network_.dtype, self.scaling_)
         return -float(np.mean(self._squared_errors(X, T), dtype=np.float64))
 
     @property
@@ -324,7 +269,7 @@ class Autoencoder:
         each. Uses the first rows of X, up to 8, that keep ReLUs and the penalty away from their kink at 0; ValueError if
         there are none.
         """
-        network, loss = _without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
+        network, loss = without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
         X = inputs.as_matrix(X, network.dtype, network.widths[0])
         T = inputs.as_floats(self._target(X, y, loss, network.dtype, self.scaling_), network.dtype, self.scaling_)
         X = inputs.as_floats(X, network.dtype, self.scaling_)
@@ -346,7 +291,7 @@ class Autoencoder:
         from .trace import trace  # reads the source as well: slow to import
 
         X, T, model = self._go_on(X, y)
-        job = Job(_without_output(model.network, model.loss), model.loss, model.optimizer, X, T, self.batch_size, model.seed,
+        job = Job(without_output(model.network, model.loss), model.loss, model.optimizer, X, T, self.batch_size, model.seed,
                   self.noise, model.scaling)
         return trace(job, model, repr(self))
 
@@ -384,207 +329,7 @@ class Autoencoder:
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
                     transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments and their values."""
-        return {name: getattr(self, name) for name in _arguments()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set constructor arguments by name; a fitted model keeps what it learned until the next ``fit``."""
-        known = _arguments()
-        for name in params:
-            inputs.choose(name, known, "parameter")
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = _arguments()
-        changed = {name: value for name, value in self.get_params().items() if repr(value) != repr(defaults[name])}
-        return f"Autoencoder({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
-
     # ---- private ----------------------------------------------------------------------------------------------------
-
-    def _check_settings(self) -> None:
-        """Raise TypeError or ValueError for a constructor argument that makes no sense."""
-        inputs.whole_numbers(self.hidden_sizes, "hidden_sizes")
-        inputs.whole_numbers(() if self.decoder_sizes is None else self.decoder_sizes, "decoder_sizes")
-        for name in ("code_size", "batch_size", "epochs"):
-            inputs.whole(getattr(self, name), name)
-        if self.random_state is not None:
-            inputs.whole(self.random_state, "random_state", 0, 2**32 - 1)
-        if self.threads is not None:
-            inputs.whole(self.threads, "threads")
-            if self.engine == "numpy":
-                raise ValueError("threads belongs to engine='numba'; NumPy's are set by variables such as OPENBLAS_NUM_THREADS")
-        for name in ("l1_activity", "kl_beta", "weight_decay"):
-            inputs.number(getattr(self, name), name)
-        inputs.number(self.kl_rho, "kl_rho", positive=True, below=1)
-        inputs.number(self.learning_rate, "learning_rate", positive=True)
-        inputs.choose(self.loss, LOSSES, "loss")
-        if self.scaling is not None:
-            inputs.choose(self.scaling, SCALINGS, "scaling")
-        inputs.choose(self.activity_reduction, REDUCTIONS, "activity_reduction")
-        inputs.choose(self.dtype, ("float32", "float64"), "dtype")
-        inputs.choose(self.engine, ENGINES, "engine")
-        self._hidden_activations()
-        inputs.choose(self.code_activation, ACTIVATIONS, "code_activation")
-        if self.output_activation is not None:
-            inputs.choose(self.output_activation, ACTIVATIONS, "output_activation")
-        if not isinstance(self.optimizer, (SGD, Adam)):
-            inputs.choose(self.optimizer, OPTIMIZERS, "optimizer")
-        if self.noise is not None and not isinstance(self.noise, Noise):
-            raise TypeError(f"noise must be None or a noise object such as GaussianNoise(0.4), got {self.noise!r}")
-        inputs.number(self.validation_fraction, "validation_fraction", below=1)
-        if self.early_stopping is not None and not isinstance(self.early_stopping, EarlyStopping):
-            raise TypeError(f"early_stopping must be None or an EarlyStopping, got {self.early_stopping!r}")
-        if self.kl_beta and self.code_activation != "sigmoid":
-            raise ValueError(f"kl_beta needs code_activation='sigmoid', with outputs from 0 to 1, got {self.code_activation!r}")
-        if self.tied_weights and self._sizes_back() != list(self.hidden_sizes)[::-1]:
-            raise ValueError("tied_weights needs a decoder that mirrors the encoder: leave out decoder_sizes, got "
-                             f"{self.decoder_sizes!r}")
-        if self.loss == "binary_crossentropy" and self.output_activation not in (None, "sigmoid"):
-            raise ValueError("loss='binary_crossentropy' needs output_activation='sigmoid' (or None), got "
-                             f"{self.output_activation!r}; use loss='mse' for other outputs")
-
-    def _build(self, n_features: int, seed: int | None) -> tuple[Network, int]:
-        """A network of all layers, output activation included, and how many of its layers are the encoder. The weights are fresh,
-        or zero for no seed."""
-        rng, dtype = _NoWeights() if seed is None else Stream(seed), np.dtype(self.dtype)
-        hidden, back = list(self.hidden_sizes), self._sizes_back()
-        output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
-        between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
-        there = _dense([n_features, *hidden, self.code_size], rng, dtype, self.weight_decay)
-        encoder = _activated(there, [*between[:len(hidden)], code])
-        if self.l1_activity:
-            encoder.append(L1Activity(self.l1_activity, self.activity_reduction))
-        if self.kl_beta:
-            encoder.append(KLActivity(self.kl_beta, self.kl_rho))
-        home = [TiedDense(layer) for layer in there[::-1]] if self.tied_weights else _dense(
-            [self.code_size, *back, n_features], rng, dtype, self.weight_decay)
-        decoder = _activated(home, [*between[len(hidden):], output])
-        names = [f"encoder.{i}" for i in range(len(hidden) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
-        return Network(encoder + decoder, names), len(encoder)
-
-    def _sizes_back(self) -> list[int]:
-        """The units of the decoder's hidden layers."""
-        return list(self.hidden_sizes)[::-1] if self.decoder_sizes is None else list(self.decoder_sizes)
-
-    def _hidden_activations(self) -> list[type[Layer]]:
-        """The activations of the hidden layers, those of the encoder first; ValueError for unknown ones or a wrong number."""
-        there, back, given = len(self.hidden_sizes), len(self._sizes_back()), self.activation
-        each = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str)
-        known = [ACTIVATIONS[inputs.choose(name, ACTIVATIONS, "activation")] for name in (given if each else [given])]
-        if not each:
-            return known * (there + back)
-        if len(known) == there and self.decoder_sizes is None:
-            return known + known[::-1]
-        if len(known) != there + back:
-            raise ValueError(f"expected activation as one name, or one for each of the {there} + {back} hidden layers of encoder "
-                             f"and decoder, got {given!r}")
-        return known
-
-    def _optimizer(self) -> SGD | Adam:
-        """A fresh optimizer; a given one is copied, so that its moments never carry over from one fit to the next."""
-        if isinstance(self.optimizer, str):
-            return OPTIMIZERS[self.optimizer](self.learning_rate)
-        return copy.deepcopy(self.optimizer)
-
-    def _start(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
-        """The data as training reads them, and a model that has seen nothing yet."""
-        loss, dtype, names = LOSSES[self.loss](), np.dtype(self.dtype), inputs.column_names(X)
-        seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
-        learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
-        X, T = self._training_data(X, y, loss, dtype, learned)
-        network, encoder_layers = self._build(X.shape[1], seed)
-        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
-
-    def _go_on(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
-        """The data as training reads them, and the model as it is, or a new one."""
-        self._check_settings()
-        if not hasattr(self, "network_"):
-            return self._start(X, y)
-        names = getattr(self, "feature_names_in_", None)
-        inputs.require_names(X, names, stacklevel=4)
-        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
-                       names)
-        return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
-
-    def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
-                       n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
-        """Inputs and targets, checked; the targets' range too, if there is a loss."""
-        exact = self.scaling in ("minmax", "standard")
-
-        def read(part: Any, name: str) -> Array:
-            matrix = inputs.as_matrix(part, dtype, n_features, name, inputs.kept(part, exact))
-            return matrix if loss is None else self._target(matrix, None, loss, dtype, learned, name)
-
-        if is_sequence_of_batches(X):
-            if y is not None and np.ndim(y) != 1:
-                raise ValueError("a sequence of batches is its own target: expected y=None")
-            batches = Batches(X, read)
-            n_features = batches.shape[1]
-            return batches, batches
-        X = inputs.as_matrix(X, dtype, n_features, keep=inputs.kept(X, exact))
-        return X, X if loss is None else self._target(X, y, loss, dtype, learned)
-
-    def _validation(self, X: Array | Batches, T: Array | Batches, given: Any, model: Fitted) -> tuple[Array | None, Any]:
-        """The rows to train on, None for all, and inputs and targets to measure on, None for none."""
-        if given is not None:
-            pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-            dtype, n_features = model.network.dtype, model.network.widths[0]
-            X = inputs.as_matrix(pair[0], dtype, n_features, "validation data", inputs.kept(pair[0], _has_offset(model.scaling)))
-            return None, (X, self._target(X, pair[1], model.loss, dtype, model.scaling, "validation data"))
-        if not self.validation_fraction:
-            return None, None
-        if isinstance(X, Batches) or isinstance(T, Batches):
-            raise ValueError("validation_fraction needs rows to draw from, not a sequence of batches: use validation_data")
-        order, held = permutation(model.seed, HELD_OUT, len(X)), max(1, round(self.validation_fraction * len(X)))
-        if held == len(X):
-            raise ValueError(f"validation_fraction={self.validation_fraction} leaves nothing of {len(X)} rows to train on")
-        rows = np.sort(order[:held])
-        return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
-
-    def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
-               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
-        """Train the model for so many more epochs, and take it over."""
-        network, loss, noise = model.network, model.loss, self.noise
-        once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
-        if noise and once and isinstance(X, np.ndarray) and X.dtype == network.dtype:  # others: per epoch, rather than a copy
-            X, noise = noise.corrupt(X, model.seed), None
-        job = Job(_without_output(network, loss), loss, model.optimizer, X, T, self.batch_size, model.seed, noise, model.scaling,
-                  rows)
-        first = len(model.history.get("objective", ()))
-        told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
-
-        def after(epoch: int, figures: Figures) -> bool:
-            if validation is not None:
-                measured = self._figures(network, loss, model.scaling, *validation)
-                figures.update({f"val_{name}": value for name, value in measured.items()})
-            return told.epoch(figures)
-
-        progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
-        try:
-            told.tell("begin")
-            if self.engine == "numba":
-                _compiled().train(job, epochs, model.history, progress, first, after, self.threads)
-            else:
-                train(job, epochs, model.history, progress, first, after)
-            told.tell("end")
-        except KeyboardInterrupt:
-            self._adopt(model)
-            raise
-        finally:
-            if progress:
-                progress.close()
-        return self._adopt(model)
-
-    def _figures(self, network: Network, loss: Loss, learned: Scaling | None, X: Array, T: Array) -> Figures:
-        """Objective, loss and penalty of checked data, by the engine that is set."""
-        network = _without_output(network, loss)
-        if self.engine == "numba":
-            figures: Figures = _compiled().evaluate(network, loss, X, T, self.batch_size, self.threads, learned)
-            return figures
-        return evaluate(network, loss, X, T, self.batch_size, scaling=learned)
 
     def _predict(self, network: Network, X: Array, learned: Scaling | None, undo: Scaling | None = None,
                  out: Array | None = None) -> Array:
@@ -592,7 +337,7 @@ class Autoencoder:
         Y = inputs.output(out, (len(X), network.widths[-1]), network.dtype)
         for part in parts(len(X), X, Y):
             if self.engine == "numba":
-                _compiled().predict(network, X[part], self.threads, learned, Y[part])
+                compiled().predict(network, X[part], self.threads, learned, Y[part])
             else:
                 network.predict(X[part], scaling=learned, out=Y[part])
             if undo is not None:
@@ -609,22 +354,6 @@ class Autoencoder:
             release(X, T)
         return np.concatenate(errors)
 
-    def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
-        """The target of X, checked, in scaled units where the loss cares."""
-        T = _second(X, y, dtype, learned)
-        if isinstance(loss, BinaryCrossEntropy):
-            inputs.require_unit_interval(T, name if T is X else "y", dtype, learned)
-        return T
-
-    def _adopt(self, model: Fitted) -> Self:
-        """Take over what ``fit`` has made, all at once."""
-        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
-        self.n_features_in_ = model.network.widths[0]
-        vars(self).pop("feature_names_in_", None)  # there is one after a fit to a data frame only
-        if model.feature_names is not None:
-            self.feature_names_in_ = model.feature_names
-        return self
-
     def _fitted(self) -> Network:
         if not hasattr(self, "network_"):
             raise NotFittedError("this Autoencoder is not fitted yet: call fit(X) or set_weights(weights) first")
@@ -633,50 +362,7 @@ class Autoencoder:
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
         inputs.require_names(X, getattr(self, "feature_names_in_", None), stacklevel=4)
-        return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, _has_offset(self.scaling_)))
-
-
-def _has_offset(learned: Scaling | None) -> bool:
-    return learned is not None and learned.offset is not None
-
-
-class _NoWeights:
-    """A source of zeros, which takes no time, for a network whose weights are set next."""
-
-    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array:
-        return np.broadcast_to(0.0, size)
-
-
-def _compiled() -> Any:
-    """The compiled engine, which imports numba: only when asked for."""
-    from . import engine
-
-    return engine
-
-
-def _second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> Array:
-    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
-    shape = X.shape if y is None else np.asarray(y).shape
-    if y is None or len(shape) == 1:
-        return X
-    if shape and shape != X.shape:
-        raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
-    return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, _has_offset(learned)))
-
-
-def _dense(sizes: list[int], rng: Uniform, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:
-    """A Dense layer from each size to the next."""
-    return [Dense(n_in, n_out, rng, dtype, weight_decay) for n_in, n_out in zip(sizes, sizes[1:])]
-
-
-def _activated(layers: Sequence[Layer], activations: list[type[Layer]]) -> list[Layer]:
-    """Each layer, followed by its activation."""
-    return [step for layer, activation in zip(layers, activations) for step in (layer, activation())]
-
-
-def _without_output(network: Network, loss: Loss) -> Network:
-    """The network that the loss is applied to: a loss that contains the output activation takes what comes before it."""
-    return network[:-1] if isinstance(network.layers[-1], loss.output_activation) else network
+        return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, has_offset(self.scaling_)))
 
 
 def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:
@@ -694,10 +380,3 @@ def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} contains NaN, infinity or a value too large for {network.dtype}")
     return arrays
-
-
-def _arguments() -> dict[str, Any]:
-    """The constructor's arguments and their defaults."""
-    import inspect  # slow to import, and training needs none of it
-
-    return {name: parameter.default for name, parameter in inspect.signature(Autoencoder).parameters.items()}

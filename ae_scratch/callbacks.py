@@ -18,25 +18,22 @@ import copy
 import csv
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .inputs import number, whole
 from .training import Checkpoint, Figures, History, Job
 
-if TYPE_CHECKING:
-    from .autoencoder import Autoencoder
-
 
 class Training:
     """A training between two epochs.
 
-    model: the model as it is now, usable and savable; what is kept of it changes with the next epoch unless it is copied.
+    model: the Autoencoder as it is now, usable and savable; what is kept of it changes with the next epoch unless it is copied.
     history: the figures of the epochs done, ``figures`` those of the last one; ``epochs``: how many there shall be in all.
     """
 
-    def __init__(self, model: Autoencoder, job: Job, history: History, epochs: int):
+    def __init__(self, model: Any, job: Job, history: History, epochs: int):
         self.model, self.job, self.history, self.epochs = model, job, history, epochs
         self.figures: Figures = {}
 

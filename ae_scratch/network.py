@@ -186,7 +186,7 @@ class Network:
         """Write layers and parameters to one file, which replaces one of that name as a whole, or not at all.
 
         The file is in the safetensors layout, described in docs/model-files.md. Raises TypeError for layers other than the
-        package's own, OSError if the file cannot be written.
+        package's own, ValueError for a part of a network without any parameters, OSError if the file cannot be written.
         """
         from . import architecture  # which imports this module
 

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import __version__, architecture, safetensors
-from .autoencoder import Autoencoder, Fitted
+from .autoencoder import Autoencoder
 from .callbacks import EarlyStopping
 from .errors import DataFormatError
+from .fitting import Fitted
 from .inputs import number, whole
 from .kernels.memory import Arrays, Shape
 from .kernels.reference import Array

@@ -330,15 +330,15 @@ def test_a_failed_fit_leaves_the_fitted_model():
 
 
 def test_an_interrupted_fit_leaves_a_fitted_model(monkeypatch):
-    from ae_scratch import autoencoder
+    from ae_scratch import fitting
 
     expected = weights(fitted())
-    original, model = autoencoder.train, Autoencoder((6,), 3, epochs=3, random_state=0, engine="numpy")
+    original, model = fitting.train, Autoencoder((6,), 3, epochs=3, random_state=0, engine="numpy")
 
     def interrupted(job, epochs, history, progress, *_):
         original(job, 2, history, progress)
         raise KeyboardInterrupt
-    monkeypatch.setattr(autoencoder, "train", interrupted)
+    monkeypatch.setattr(fitting, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert weights(model) == expected and len(model.history_["loss"]) == 2

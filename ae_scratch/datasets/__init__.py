@@ -1,4 +1,4 @@
-"""Images to learn from: MNIST where its files are, digits and landscapes drawn on the spot everywhere."""
+"""Data to learn from: MNIST where its files are; digits, landscapes and sensor readings made on the spot; tables in files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from .digits import make_digits
 from .idx import idx_sha256, read_idx
 from .landscapes import make_landscapes
 from .mnist import Dataset, as_rows, load_mnist
+from .sensors import make_sensors
+from .tables import Table, read_column, read_table, write_table
 
-__all__ = ["Dataset", "as_rows", "generate_digits", "load_images", "load_mnist", "make_digits", "make_landscapes", "read_idx"]
+__all__ = ["Dataset", "Table", "as_rows", "generate_digits", "load_images", "load_mnist", "make_digits", "make_landscapes",
+           "make_sensors", "read_column", "read_idx", "read_table", "write_table"]
 
 
 def generate_digits(n_train: int = 60_000, n_test: int = 10_000, seed: int = 0) -> Dataset:

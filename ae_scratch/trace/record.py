@@ -22,7 +22,7 @@ from .result import Entry, Product, Trace
 from .source import definition_of, formula_of, operation_of, source_of
 
 if TYPE_CHECKING:
-    from ..autoencoder import Fitted
+    from ..fitting import Fitted
 
 PENALTIES = {L1Activity: "l1", KLActivity: "kl"}
 

@@ -1,0 +1,29 @@
+"""``ae-scratch bench``: the folder ``benchmarks`` of a source checkout, with the arguments as they are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("bench", add_help=False, prefix_chars="\0",  # nothing is an option here: all is handed on
+                                 help="measure how fast it is (source repository only)")
+    parser.add_argument("arguments", nargs="*")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the benchmarks and return their exit code; FileNotFoundError outside the source repository."""
+    import subprocess  # slow to import, and no help needs it
+
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (folder / "benchmarks" / "__main__.py").exists():
+            path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+            command = [sys.executable, "-m", "benchmarks", *options.arguments]
+            return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
+    raise FileNotFoundError("the benchmarks belong to the source repository: run this in its folder, the one with benchmarks/")

@@ -1,0 +1,184 @@
+"""From settings and data to a fitted model: how data are read, what a training begins with, and what it leaves."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import inputs, scaling
+from .callbacks import Callbacks, Training
+from .kernels.philox import permutation
+from .kernels.reference import Array
+from .losses import LOSSES, BinaryCrossEntropy, Loss
+from .network import Network
+from .optimizers import SGD, Adam
+from .progress import Progress
+from .scaling import Scaling
+from .settings import Settings
+from .streaming import Batches, is_sequence_of_batches, mapping
+from .training import Figures, History, Job, evaluate, train
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
+
+
+class Fitted(NamedTuple):
+    """What ``fit`` makes: taken over as a whole, at its end."""
+
+    network: Network
+    encoder_layers: int
+    loss: Loss
+    scaling: Scaling | None
+    optimizer: SGD | Adam
+    history: History
+    seed: int
+    feature_names: Array | None = None
+
+
+class Fitting(Settings):
+    """What ``fit`` and ``partial_fit`` are made of."""
+
+    def _start(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and a model that has seen nothing yet."""
+        loss, dtype, names = LOSSES[self.loss](), np.dtype(self.dtype), inputs.column_names(X)
+        seed = int.from_bytes(os.urandom(4), "little") if self.random_state is None else int(self.random_state)
+        learned = None if self.scaling is None else scaling.learn(self.scaling, self._training_data(X, None, None, dtype)[0])
+        X, T = self._training_data(X, y, loss, dtype, learned)
+        network, encoder_layers = self._build(X.shape[1], seed)
+        return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
+
+    def _go_on(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and the model as it is, or a new one."""
+        self._check_settings()
+        if not hasattr(self, "network_"):
+            return self._start(X, y)
+        names = getattr(self, "feature_names_in_", None)
+        inputs.require_names(X, names, stacklevel=4)
+        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
+                       names)
+        return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
+
+    def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
+                       n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
+        """Inputs and targets, checked; the targets' range too, if there is a loss."""
+        exact = self.scaling in ("minmax", "standard")
+
+        def read(part: Any, name: str) -> Array:
+            matrix = inputs.as_matrix(part, dtype, n_features, name, inputs.kept(part, exact))
+            return matrix if loss is None else self._target(matrix, None, loss, dtype, learned, name)
+
+        if is_sequence_of_batches(X):
+            if y is not None and np.ndim(y) != 1:
+                raise ValueError("a sequence of batches is its own target: expected y=None")
+            batches = Batches(X, read)
+            n_features = batches.shape[1]
+            return batches, batches
+        X = inputs.as_matrix(X, dtype, n_features, keep=inputs.kept(X, exact))
+        return X, X if loss is None else self._target(X, y, loss, dtype, learned)
+
+    def _validation(self, X: Array | Batches, T: Array | Batches, given: Any, model: Fitted) -> tuple[Array | None, Any]:
+        """The rows to train on, None for all, and inputs and targets to measure on, None for none."""
+        if given is not None:
+            pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+            dtype, n_features = model.network.dtype, model.network.widths[0]
+            X = inputs.as_matrix(pair[0], dtype, n_features, "validation data", inputs.kept(pair[0], has_offset(model.scaling)))
+            return None, (X, self._target(X, pair[1], model.loss, dtype, model.scaling, "validation data"))
+        if not self.validation_fraction:
+            return None, None
+        if isinstance(X, Batches) or isinstance(T, Batches):
+            raise ValueError("validation_fraction needs rows to draw from, not a sequence of batches: use validation_data")
+        order, held = permutation(model.seed, HELD_OUT, len(X)), max(1, round(self.validation_fraction * len(X)))
+        if held == len(X):
+            raise ValueError(f"validation_fraction={self.validation_fraction} leaves nothing of {len(X)} rows to train on")
+        rows = np.sort(order[:held])
+        return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
+
+    def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
+               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
+        """Train the model for so many more epochs, and take it over."""
+        network, loss, noise = model.network, model.loss, self.noise
+        once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
+        if noise and once and isinstance(X, np.ndarray) and X.dtype == network.dtype:  # others: per epoch, rather than a copy
+            X, noise = noise.corrupt(X, model.seed), None
+        job = Job(without_output(network, loss), loss, model.optimizer, X, T, self.batch_size, model.seed, noise, model.scaling,
+                  rows)
+        first = len(model.history.get("objective", ()))
+        told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
+
+        def after(epoch: int, figures: Figures) -> bool:
+            if validation is not None:
+                measured = self._figures(network, loss, model.scaling, *validation)
+                figures.update({f"val_{name}": value for name, value in measured.items()})
+            return told.epoch(figures)
+
+        progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
+        try:
+            told.tell("begin")
+            if self.engine == "numba":
+                compiled().train(job, epochs, model.history, progress, first, after, self.threads)
+            else:
+                train(job, epochs, model.history, progress, first, after)
+            told.tell("end")
+        except KeyboardInterrupt:
+            self._adopt(model)
+            raise
+        finally:
+            if progress:
+                progress.close()
+        return self._adopt(model)
+
+    def _figures(self, network: Network, loss: Loss, learned: Scaling | None, X: Array, T: Array) -> Figures:
+        """Objective, loss and penalty of checked data, by the engine that is set."""
+        network = without_output(network, loss)
+        if self.engine == "numba":
+            figures: Figures = compiled().evaluate(network, loss, X, T, self.batch_size, self.threads, learned)
+            return figures
+        return evaluate(network, loss, X, T, self.batch_size, scaling=learned)
+
+    def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
+        """The target of X, checked, in scaled units where the loss cares."""
+        T = second(X, y, dtype, learned)
+        if isinstance(loss, BinaryCrossEntropy):
+            inputs.require_unit_interval(T, name if T is X else "y", dtype, learned)
+        return T
+
+    def _adopt(self, model: Fitted) -> Self:
+        """Take over what ``fit`` has made, all at once."""
+        self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
+        self.n_features_in_ = model.network.widths[0]
+        vars(self).pop("feature_names_in_", None)  # there is one after a fit to a data frame only
+        if model.feature_names is not None:
+            self.feature_names_in_ = model.feature_names
+        return self
+
+
+def has_offset(learned: Scaling | None) -> bool:
+    return learned is not None and learned.offset is not None
+
+
+def compiled() -> Any:
+    """The compiled engine, which imports numba: only when asked for."""
+    from . import engine
+
+    return engine
+
+
+def second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> Array:
+    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
+    shape = X.shape if y is None else np.asarray(y).shape
+    if y is None or len(shape) == 1:
+        return X
+    if shape and shape != X.shape:
+        raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
+    return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, has_offset(learned)))
+
+
+def without_output(network: Network, loss: Loss) -> Network:
+    """The network that the loss is applied to: a loss that contains the output activation takes what comes before it."""
+    return network[:-1] if isinstance(network.layers[-1], loss.output_activation) else network
