@@ -60,8 +60,8 @@ class Fitting(Settings):
             return self._start(X, y)
         names = getattr(self, "feature_names_in_", None)
         inputs.require_names(X, names, stacklevel=4)
-        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
-                       self.seed_, names)
+        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
+                       names)
         return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,

@@ -128,9 +128,9 @@ def workers_on_one_processor(threads):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     used, original = set(), driver.in_threads
 
-    def counting(function, calls):
-        used.add(len(calls))
-        return original(function, calls)
+    def counting(function, calls_of, threads):
+        used.add(threads)
+        return original(function, calls_of, threads)
     driver.in_threads = counting
     return digest(threads), sorted(used)
 
@@ -147,3 +147,22 @@ def test_no_more_threads_than_processors_unless_asked_for(monkeypatch, cores):
     monkeypatch.setattr(driver, "cores", lambda: cores)
     assert driver.Pace(None).candidates[0] == 1 and max(driver.Pace(None).candidates) <= cores
     assert driver.Pace(2 * cores).candidates == [2 * cores]
+
+
+def where_threads_are_refused(allowed):
+    """The digest of a fit that wants four threads, where the system starts so many at a time and no more."""
+    original, started = threading.Thread.start, []
+
+    def start(thread):
+        if sum(other.is_alive() for other in started) >= allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        original(thread)
+    threading.Thread.start = start
+    return digest(4), len(started) > 0
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_fewer_threads_where_the_system_refuses_them(allowed, expected):
+    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.where_threads_are_refused({allowed})")) == (
+        expected, allowed > 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,17 +193,25 @@ class Engine:
 
         data: see ``data_of``. figures (steps, 2): each step's sums of loss and penalty are added.
         """
-        key, job, optimizer = (rows, threads), self.job, self.job.optimizer
-        if key not in self.plans:
-            name, own_target = type(optimizer).__name__, data[1].size > 0
-            self.plans[key] = Plan(job.network, job.loss, name, rows, threads, own_target, self.gradient)
-        plan = self.plans[key]
+        job, optimizer = self.job, self.job.optimizer
         powers = getattr(optimizer, "beta1_t", 1.0), getattr(optimizer, "beta2_t", 1.0)
-        common = (np.zeros(1, np.int64), threads, data, first, last, job.batch_size, plan.slope, plan.figures,
-                  figures, settings_of(optimizer), self.state, powers)
-        powers = in_threads(steps, [(share, *common) for share in plan.shares])
+
+        def calls_of(count: int) -> list[tuple[Any, ...]]:
+            plan = self.plan(rows, count, own_target=data[1].size > 0)
+            common = (np.zeros(1, np.int64), count, data, first, last, job.batch_size, plan.slope, plan.figures, figures,
+                      settings_of(optimizer), self.state, powers)
+            return [(share, *common) for share in plan.shares]
+        powers = in_threads(steps, calls_of, threads)
         if isinstance(optimizer, Adam):
             optimizer.beta1_t, optimizer.beta2_t = powers
+
+    def plan(self, rows: int, threads: int, own_target: bool) -> Plan:
+        """Return the plan for batches of so many rows on so many threads, made once."""
+        key, job = (rows, threads), self.job
+        if key not in self.plans:
+            name = type(job.optimizer).__name__
+            self.plans[key] = Plan(job.network, job.loss, name, rows, threads, own_target, self.gradient)
+        return self.plans[key]
 
     def step(self, data: tuple[Any, ...], step: int, rows: int, figures: Array, threads: int) -> Array:
         """Take one step, and return its figures, written anew."""
@@ -212,11 +220,29 @@ class Engine:
         return figures[step]
 
 
-def in_threads(function: Any, calls: list[tuple[Any, ...]]) -> Any:
-    """Make the calls at the same time, the first one in this thread, and return its result."""
-    workers = [threading.Thread(target=function, args=call, daemon=True) for call in calls[1:]]
-    for worker in workers:
-        worker.start()
+def in_threads(function: Any, calls_of: Callable[[int], list[tuple[Any, ...]]], threads: int) -> Any:
+    """Make the calls ``calls_of(threads)`` at the same time, the first one in this thread, and return its result.
+
+    Calls may wait for one another, and the system may refuse to start so many threads: hence none begins before it is known
+    how many there are, and if they are fewer, it is the calls of as many.
+    """
+    calls: list[tuple[Any, ...]] = []
+    workers: list[threading.Thread] = []
+    known = threading.Event()
+
+    def work(number: int) -> None:
+        known.wait()
+        if number < len(calls):
+            function(*calls[number])
+    try:
+        with suppress(RuntimeError):  # can't start new thread
+            for number in range(1, threads):
+                worker = threading.Thread(target=work, args=(number,), daemon=True)
+                worker.start()
+                workers.append(worker)
+        calls += calls_of(1 + len(workers))
+    finally:
+        known.set()
     result = function(*calls[0])
     for worker in workers:
         worker.join()
@@ -360,7 +386,8 @@ def predict(network: Network, X: Array, threads: int | None = None, scaling: Sca
     on the threads."""
     Y = np.empty((len(X), network.widths[-1]), network.dtype) if out is None else out
     layers, how = layers_for_use(network, 1), scaling_of(network, scaling)
-    in_threads(apply, [(A, layers, X, how, Y, begin, end) for A, begin, end in blocks(network, len(X), threads)])
+    in_threads(apply, lambda count: [(A, layers, X, how, Y, begin, end) for A, begin, end in blocks(network, len(X), count)],
+               threads or cores())
     return Y
 
 
@@ -370,8 +397,9 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
     layers = layers_for_use(network, batch_size, type(loss).__name__)
     losses, penalties = np.zeros(len(X), network.dtype), np.zeros(len(X), network.dtype)
     how = scaling_of(network, scaling)
-    in_threads(assess, [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, how, losses, penalties,
-                         begin, end) for A, begin, end in blocks(network, len(X), threads)])
+    in_threads(assess, lambda count: [(A, np.empty((2, A.places[0, 1], T.shape[1]), network.dtype), layers, X, T, how, losses,
+                                       penalties, begin, end) for A, begin, end in blocks(network, len(X), count)],
+               threads or cores())
     penalty = batch_size * float(penalties.mean(dtype=np.float64))  # of the layers whose penalty is a sum over rows
     for i, layer in enumerate(network.layers):
         if isinstance(layer, KLActivity):
@@ -383,10 +411,10 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
     return figures_of(losses.sum(dtype=np.float64) / T.size, penalty)
 
 
-def blocks(network: Network, n: int, threads: int | None) -> list[tuple[Activations, int, int]]:
+def blocks(network: Network, n: int, threads: int) -> list[tuple[Activations, int, int]]:
     """Share out n rows: for each thread from where to where, and room for the activations of some at a time."""
     parts = []
-    for begin, end in shares(n, threads or cores(), SQUARE):
+    for begin, end in shares(n, threads, SQUARE):
         if begin < end:
             rows = min(end - begin, BLOCK)
             starts = np.cumsum([0] + [rows * width for width in network.widths])

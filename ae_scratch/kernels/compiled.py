@@ -202,14 +202,19 @@ def _copy(X, out=None):
 @compiles(ops.cross_entropy)
 def _cross_entropy(Z, T, rows=None, D=None):
     def cross_entropy(Z, T, rows=None, D=None):
-        terms, zero, one = np.empty((1, Z.shape[1]), Z.dtype), Z.dtype.type(0), Z.dtype.type(1)
+        """Two loops for each row, because one would be a long chain of operations, each of which waits for the one before: the
+        processor works on as many chains at a time as fit into its window of a few hundred operations, and so on few long ones.
+        """
+        room, zero, one = np.empty((4, Z.shape[1]), Z.dtype), Z.dtype.type(0), Z.dtype.type(1)
         for i in range(Z.shape[0]):
             for j in range(Z.shape[1]):
+                room[0, j], room[1, j], room[2, j] = elementwise.decay(Z[i, j])
+            for j in range(Z.shape[1]):
                 z, t = Z[i, j], T[i, j]
-                p, tail = elementwise.logistic(z)
-                terms[0, j] = (z * (one - t) if z > zero else -z * t) + tail
+                p, tail = elementwise.logistic_of(z, room[0, j], room[1, j], room[2, j])
+                room[3, j] = (z * (one - t) if z > zero else -z * t) + tail
                 D[i, j] = p - t
-            rows[i] = row_sum(terms, 0)
+            rows[i] = row_sum(room, 3)
     return cross_entropy
 
 

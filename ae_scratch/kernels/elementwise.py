@@ -146,10 +146,15 @@ def _tanh(x: Any) -> Any:
 
 
 @compiled
-def _logistic(x: Any) -> Any:
+def _decay(x: Any) -> Any:
     y = -abs(x)
     n, r, r_low = _reduce(EXP_MIN if y < EXP_MIN else y)
-    p, p_low = _add_product(ONE, ONE, r, r_low)
+    return np.float32(n), *_add_product(ONE, ONE, r, r_low)
+
+
+@compiled
+def _logistic_of(x: Any, n: Any, p: Any, p_low: Any) -> Any:
+    n = np.int32(n)
     e, e_low = _scale(p, n), _scale(p_low, n)
     b = ONE + e
     negative = x < ZERO
@@ -161,19 +166,25 @@ def _logistic(x: Any) -> Any:
 # ---- both precisions -----------------------------------------------------------------------------------------------------
 
 
-def _by_precision(single: Callable[[Any], Any], double: Callable[[Any], Any], x: Any) -> Any:
-    """single(x) if x is a float32, else double(x)."""
-    return (single if isinstance(x, np.float32) else double)(x)
+def _by_precision(single: Callable[..., Any], double: Callable[..., Any], x: Any, *others: Any) -> Any:
+    """single(x, ...) if x is a float32, else double(x, ...)."""
+    return (single if isinstance(x, np.float32) else double)(x, *others)
 
 
 @overload(_by_precision, strict=False, jit_options=OPTIONS)
-def _by_type(single: Any, double: Any, x: Any) -> Any:
-    return (lambda single, double, x: single(x)) if x == types.float32 else (lambda single, double, x: double(x))
+def _by_type(single: Any, double: Any, x: Any, *others: Any) -> Any:
+    if x == types.float32:
+        return lambda single, double, x, *others: single(x, *others)
+    return lambda single, double, x, *others: double(x, *others)
 
 
 @compiled
-def _logistic_double(x: Any) -> Any:
-    e = np.exp(-abs(x))
+def _decay_double(x: Any) -> Any:
+    return 0.0, np.exp(-abs(x)), 0.0
+
+
+@compiled
+def _logistic_of_double(x: Any, n: Any, e: Any, e_low: Any) -> Any:
     return (e if x < 0 else 1.0) / (1.0 + e), np.log1p(e)
 
 
@@ -208,13 +219,30 @@ def tanh(x: Any) -> Any:
 
 
 @compiled
+def decay(x: Any) -> Any:
+    """Return n, p and p_low with e^-|x| = 2^n (p + p_low), all of x's precision.
+
+    >>> [float(y) for y in decay(np.float32(0))]
+    [0.0, 1.0, 0.0]
+    """
+    return _by_precision(_decay, _decay_double, x)
+
+
+@compiled
+def logistic_of(x: Any, n: Any, p: Any, p_low: Any) -> Any:
+    """Return sigmoid(x) and log(1 + e^-|x|), given ``decay(x)``."""
+    return _by_precision(_logistic_of, _logistic_of_double, x, n, p, p_low)
+
+
+@compiled
 def logistic(x: Any) -> Any:
     """Return sigmoid(x) and log(1 + e^-|x|), what cross-entropy needs, from one exponential.
 
     >>> [float(y) for y in logistic(np.float32(0))]
     [0.5, 0.6931471824645996]
     """
-    return _by_precision(_logistic, _logistic_double, x)
+    n, p, p_low = decay(x)
+    return logistic_of(x, n, p, p_low)
 
 
 @compiled

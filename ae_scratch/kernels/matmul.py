@@ -16,6 +16,7 @@ from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lane
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view)
 
 PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
+DEPTH = 128  # rows of B that all tiles go over before the next ones: 8 KB of each column of tiles
 LARGE = 1 << 19  # bytes of B that are worth panels: half the second cache
 BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256 columns of them stay in the second cache
 
@@ -80,9 +81,14 @@ def matmul_4_block(A: Array, B: Array, C: Array) -> None:
 
 def matmul_5_tile(A: Array, B: Array, C: Array) -> None:
     """As many rows and vectors at once as the registers hold: a tile. Every vector of B serves ROWS sums, every number of A
-    VECTORS of them, and loads no longer limit the arithmetic."""
-    for j in range(0, C.shape[1], VECTORS * lanes(C)):
-        column_of_tiles(A, B, j, C, j, False)
+    VECTORS of them, and loads no longer limit the arithmetic. No more than DEPTH of those vectors come one after the other:
+    the fastest cache still holds them when the next tile wants them, and the sums wait in C meanwhile."""
+    m, n = C.shape
+    for k in range(0, A.shape[1], DEPTH):
+        depth = min(DEPTH, A.shape[1] - k)
+        left, right = view(A, 0, m, k, depth), view(B, k, depth, 0, n)
+        for j in range(0, n, VECTORS * lanes(C)):
+            column_of_tiles(left, right, j, C, j, k > 0)
 
 
 def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
