@@ -19,7 +19,8 @@ from ae_scratch.explorer import LIMIT, export
 IMAGES, LABELS = make_digits(200, 0)
 IMAGES = as_rows(IMAGES)
 TABLE = np.random.default_rng(0).normal([20, 1e4, -3, 0.5, 7], [2, 500, 1, 0.01, 3], (100, 5))
-NAMES = ["temperature", "pressure", "flow", "</script><b>", "{{model}}"]  # whatever a column may be called
+# whatever a column may be called
+NAMES = ["bearing_temperature_of_the_second_pump_c", "pressure", "flow", "</script><b>", "{{model}}"]
 
 MODELS = {
     "relu": (dict(code_size=6, noise=GaussianNoise(0.3, clip=(0, 1)), l1_activity=1e-4), IMAGES),
@@ -359,6 +360,7 @@ def test_a_table_is_typed_into(desktop, tmp_path):
     row = np.array([[21.5, *X[0, 1:]]])
     got = np.array(desktop.run(OUTPUT))
     assert (np.abs(got - ae.reconstruct(row)) / ae.scaling_.scale).max() < 1e-5
+    assert desktop.run("return Array.from(document.querySelectorAll('section'), (e) => e.scrollWidth - e.clientWidth)") == [0] * 4
     assert desktop.complaints() == []
 
 
@@ -366,7 +368,7 @@ def test_a_table_is_typed_into(desktop, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_on_a_phone_nothing_is_wider_than_the_screen(phone, tmp_path, name):
     ae, X = fitted(name)
-    phone.open(export(ae, tmp_path / "explorer.html", X))
+    phone.open(export(ae, tmp_path / "explorer.html", X, feature_names=NAMES if X is TABLE else None))
     assert phone.run("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
     if ae.n_features_in_ == 784:
         phone.drag("#drawing", (0.3, 0.5), (0.7, 0.5))
