@@ -7,6 +7,7 @@ Start reading at ``kernels/reference.py`` (the operations), then ``layers.py``, 
 import logging
 
 from .autoencoder import Autoencoder
+from .comparison import compare
 from .errors import DataFormatError, DivergedError, DownloadError, NotFittedError
 from .layers import Dense, Identity, Layer, ReLU, Sigmoid, Tanh, TiedDense
 from .losses import BinaryCrossEntropy, MeanSquaredError
@@ -24,7 +25,7 @@ __all__ = [
     "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam",
     "GaussianNoise", "MaskingNoise", "SaltAndPepperNoise",
     "DataFormatError", "DivergedError", "DownloadError", "NotFittedError",
-    "show_versions",
+    "compare", "show_versions",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is shown where a program asks for it

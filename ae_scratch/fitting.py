@@ -53,6 +53,17 @@ class Fitting(Settings):
         network, encoder_layers = self._build(X.shape[1], seed)
         return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
 
+    def _go_on(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and the model as it is, or a new one."""
+        self._check_settings()
+        if not hasattr(self, "network_"):
+            return self._start(X, y)
+        names = getattr(self, "feature_names_in_", None)
+        inputs.require_names(X, names, stacklevel=4)
+        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
+                       names)
+        return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
+
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
         """Inputs and targets, checked; the targets' range too, if there is a loss."""
