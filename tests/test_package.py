@@ -10,9 +10,10 @@ import ae_scratch
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "safetensors", "machine"},
-    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca"},
-    {"network", "architecture"}, {"training"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
-    {"trace"}, {"autoencoder", "persistence", "export"},
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca",
+     "comparison", "bugs"},
+    {"network", "architecture", "exercises"}, {"training", "trace"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
+    {"autoencoder", "persistence", "export"},
     {"datasets", "diagnostics", "explorer"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 

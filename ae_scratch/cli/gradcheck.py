@@ -78,10 +78,10 @@ def _bug(name: str) -> str:
 
 
 def _lesson(report: Report, model: Autoencoder, X: np.ndarray) -> str:
-    """The table, what it means, the error by the step, and the kinks."""
+    """The table, the error by the step, the kinks, and the verdict."""
     wrong = [check.name for check in report.checks if not check.ok]
     verdict = f"WRONG gradients: {', '.join(wrong)}" if wrong else "all gradients are right"
-    return f"{report}\n\n{verdict}\n\n{report.sweep}\n\n{_kinks(model, X)}"
+    return f"{report}\n\n{report.sweep}\n\n{_kinks(model, X)}\n\n{verdict}"
 
 
 def _kinks(model: Autoencoder, X: np.ndarray) -> str:
@@ -94,8 +94,8 @@ def _kinks(model: Autoencoder, X: np.ndarray) -> str:
     zero = np.zeros(1)
     difference = numerical_gradient(lambda x: float(ops.relu(x)[0]), zero.copy())[0]
     backprop = ops.relu_backward(np.ones(1), ops.relu(zero))[0]
-    return (f"kinks: {close} of {len(X)} rows bring a unit within {KINK_MARGIN:g} of 0, where a derivative jumps, and are left "
-            f"out:\nat 0 a difference says relu' = {difference:g}, the mean of both sides, and backprop {backprop:g}, by convention")
+    return (f"kinks: {close} of {len(X)} rows bring a unit within {KINK_MARGIN:g} of 0, where a derivative jumps: left out\n"
+            f"at 0 a difference says relu' = {difference:g}, the mean of both sides, and backprop {backprop:g}, by convention")
 
 
 def _picture(sweep: Sweep, options: argparse.Namespace) -> None:
