@@ -14,7 +14,7 @@ FLOORS = [  # a module imports from its own floor and from those below
      "comparison", "bugs"},
     {"network", "architecture", "exercises"}, {"training", "trace"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
     {"autoencoder", "persistence", "export"},
-    {"datasets", "diagnostics"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
+    {"datasets", "diagnostics", "explorer"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 
 def imports_of(path):
