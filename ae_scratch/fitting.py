@@ -20,7 +20,7 @@ from .progress import Progress
 from .scaling import Scaling
 from .settings import Settings
 from .streaming import Batches, is_sequence_of_batches, mapping
-from .training import Figures, History, Job, evaluate, train
+from .training import Figures, History, Job, Watch, evaluate, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -111,19 +111,20 @@ class Fitting(Settings):
         first = len(model.history.get("objective", ()))
         told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
 
-        def after(epoch: int, figures: Figures) -> bool:
-            if validation is not None:
-                measured = self._figures(network, loss, model.scaling, *validation)
-                figures.update({f"val_{name}": value for name, value in measured.items()})
-            return told.epoch(figures)
+        def measure() -> Figures:
+            measured = {} if validation is None else self._figures(network, loss, model.scaling, *validation)
+            return {f"val_{name}": value for name, value in measured.items()}
 
+        watch = Watch(measure, told.epoch)
         progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
         try:
             told.tell("begin")
+            if progress:
+                progress.begin(first, "compiling (on first use)" if self.engine == "numba" else "")
             if self.engine == "numba":
-                compiled().train(job, epochs, model.history, progress, first, after, self.threads)
+                compiled().train(job, epochs, model.history, progress, first, watch, self.threads)
             else:
-                train(job, epochs, model.history, progress, first, after)
+                train(job, epochs, model.history, progress, first, watch)
             told.tell("end")
         except KeyboardInterrupt:
             self._adopt(model)

@@ -46,6 +46,19 @@ def test_importing_loads_nothing_heavy():
                 "difflib"} & loaded
 
 
+def test_modules_are_there_when_asked_for():
+    code = """
+import sys, ae_scratch
+assert not {"ae_scratch.plots", "ae_scratch.diagnostics", "ae_scratch.datasets"} & set(sys.modules)
+assert {"plots", "diagnostics", "datasets"} <= set(dir(ae_scratch))
+assert ae_scratch.plots.filters and ae_scratch.diagnostics.check_data and ae_scratch.datasets.make_digits
+assert ae_scratch.callbacks.EarlyStopping is ae_scratch.EarlyStopping and "matplotlib" not in sys.modules
+ae_scratch.plot
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "AttributeError: module 'ae_scratch' has no attribute 'plot'" in done.stderr, done.stderr
+
+
 def test_works_where_optional_packages_are_absent():
     """None in sys.modules: importing the name fails as if nothing were installed by it."""
     code = """

@@ -302,7 +302,7 @@ def test_cross_entropy_needs_scaled_data_inside_of_what_was_seen():
         fitted.evaluate(HARD * 3)
     with pytest.raises(ValueError, match="set scaling='minmax'"):
         model(scaling="standard").fit(HARD)
-    with pytest.raises(ValueError, match="'minmax' for other data"):
+    with pytest.raises(ValueError, match="to 1e.09: set scaling='minmax', or use loss='mse'"):
         model().fit(HARD)
 
 
