@@ -90,9 +90,10 @@ def pin(process: int, threads: int) -> None:
 
 @contextmanager
 def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterator[str]:
-    """A folder with what every contestant reads: the data, and the initial W and b of each layer."""
+    """A folder with what every contestant reads: the data as floats and as bytes, and the initial W and b of each layer."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder, "X.npy"), X)
+        np.save(Path(folder, "bytes.npy"), np.rint(255 * X).astype(np.uint8))
         np.savez(Path(folder, "weights.npz"), *weights)
         yield folder
 

@@ -97,7 +97,15 @@ def cold(cell: Cell) -> str:
         else:
             rows.append([label, f"{result['cold']['seconds']:.1f}", f"{result['warm']['seconds']:.1f}", f"{result['import']:.2f}",
                          f"{result['warm']['bytes'] / 1e6:,.0f}", ""])
-    return f"{title}\n\n" + table(["contestant", "empty caches", "again", "import", "peak memory, MB", ""], rows)
+    texts = title, table(["contestant", "empty caches", "again", "import", "peak memory, MB", ""], rows), from_bytes(cell)
+    return "\n\n".join(filter(None, texts))
+
+
+def from_bytes(cell: Cell) -> str:
+    """Who read bytes in a cold start, if anybody."""
+    labels = [CONTESTANTS[name].label for name in cell["contestants"] if CONTESTANTS[name].from_bytes]
+    return (f"The first epoch and peak memory of {', '.join(labels)} are those of uint8 images, which it scales as it reads them, "
+            "to the same bits; the others are handed float32.") if labels else ""
 
 
 def roofline(cell: Cell) -> str:
@@ -157,7 +165,8 @@ def over_floor(benchmarks: Cell) -> str:
 
 def readme_section(results: Cell) -> str:
     """The README's section between its marks: everybody's epochs, encoding, first epoch and memory, whoever wins."""
-    parts = summary(results["benchmarks"]), over_floor(results["benchmarks"]), f"Measured on {conditions(results)}"
+    notes = map(from_bytes, results["benchmarks"].get("cold", {}).values())
+    parts = summary(results["benchmarks"]), *notes, over_floor(results["benchmarks"]), f"Measured on {conditions(results)}"
     return "\n\n".join(filter(None, parts))
 
 

@@ -83,7 +83,8 @@ def _first_epoch(name: str, folder: str, cache: str, threads: int, settings: Set
     started = time.perf_counter()
     process = Process(CONTESTANTS[name], settings.python, threads, **caches)
     try:
-        process.ask("setup", folder=folder, batch=32, threads=threads)
+        data = "bytes.npy" if CONTESTANTS[name].from_bytes else "X.npy"
+        process.ask("setup", folder=folder, batch=32, threads=threads, data=data)
         process.ask("epoch")
         seconds = time.perf_counter() - started
         return {"seconds": seconds, **process.ask("about", packages=CONTESTANTS[name].packages)}

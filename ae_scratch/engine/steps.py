@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from .. import network
 from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba how philox makes noise
@@ -113,14 +113,11 @@ def _corrupt(X, noise, order, start):
     return corrupt
 
 
-def row_losses(layers, Y, T, rows, D):
-    """Each row's sum of losses over features, and the loss's D."""
-
-
-@overload(row_losses, jit_options=INNER)
-def _row_losses(layers, Y, T, rows, D):
+@intrinsic
+def row_losses(context, layers):
+    """The function that writes each row's sum of losses over features, and the loss's D: a type without content."""
     loss = ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error
-    return lambda layers, Y, T, rows, D: loss(Y, T, rows, D)
+    return context.resolve_value_type(loss)(layers), lambda context, *_: context.get_dummy_value()
 
 
 @inlined
@@ -128,7 +125,7 @@ def loss_and_gradient(layers, Y, T, slope, rows, dY):
     """Each row's sum of losses over features, and dY = slope D, row by row: a row stays in the fastest cache between the two."""
     for n in range(Y.shape[0]):
         D = some_rows(dY, n, 1)
-        row_losses(layers, some_rows(Y, n, 1), some_rows(T, n, 1), rows[n:n + 1], D)
+        row_losses(layers)(some_rows(Y, n, 1), some_rows(T, n, 1), rows[n:n + 1], D)
         ops.scale(D, slope, D)
 
 
@@ -221,13 +218,14 @@ def _update(layers, settings, state, s, e, a_t, b_t):
         def sgd(layers, settings, state, s, e, a_t, b_t):
             theta, g, velocity, _ = state
             lr, momentum, _, _ = settings
-            ops.sgd(theta[s:e], g[s:e], velocity[s:e], lr, momentum)
+            ops.sgd(part(theta, s, e - s), part(g, s, e - s), part(velocity, s, e - s), lr, momentum)
         return sgd
 
     def adam(layers, settings, state, s, e, a_t, b_t):
         theta, g, m, v = state
         lr, beta1, beta2, eps = settings
-        ops.adam(theta[s:e], g[s:e], m[s:e], v[s:e], lr, beta1, beta2, eps, a_t, b_t)
+        n = e - s
+        ops.adam(part(theta, s, n), part(g, s, n), part(m, s, n), part(v, s, n), lr, beta1, beta2, eps, a_t, b_t)
     return adam
 
 
@@ -295,5 +293,5 @@ def assess(A, room, layers, X, T, scaling, losses, penalties, first, last):
         read_block(X, scaling, start, A[0])
         read_block(T, scaling, start, room[0])
         forward(layers, A)
-        row_losses(layers, A[depth], room[0], losses[start:stop], room[1])
+        row_losses(layers)(A[depth], room[0], losses[start:stop], room[1])
         row_penalties(layers, A, penalties[start:stop])

@@ -10,10 +10,13 @@ import operator
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import typeof, types
 from numba.core import cgutils
-from numba.extending import (NativeValue, intrinsic, make_attribute_wrapper, models, overload, overload_method, register_model,
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import (NativeValue, intrinsic, lower_getattr_generic, models, overload, overload_method, register_model,
                              typeof_impl, unbox)
+from numba.np.arrayobj import populate_array
 
 from .. import layers as formulas
 from ..kernels.compiled import INNER, inlined, jit
@@ -41,13 +44,20 @@ class Record(NamedTuple):
 
 
 class Table:
-    """A vector, and where in it each of several things lies."""
+    """A vector, and where in it each of several things lies.
+
+    Compiled code gets the address of a list of where each array is and of its shape: one number for a whole table is passed on
+    and compiled in no time, which four arrays are not.
+    """
 
     present: frozenset[str] = frozenset()
 
     def __init__(self, vector: Array, places: Any, numbers: Any = ((),), room: Array | None = None):
         self.vector, self.room = vector, vector[:0] if room is None else room
         self.places, self.numbers = np.array(places, np.int64), np.array(numbers, np.float64)
+        arrays = self.vector, self.places, self.numbers, self.room
+        self.directory = np.array([(array.ctypes.data, len(array), array.shape[-1]) for array in arrays], np.int64)
+        self.address = self.directory.ctypes.data
 
 
 class Activations(Table):
@@ -77,24 +87,40 @@ class Layers(Table):
 
 
 class TableType(types.Type):  # type: ignore[misc]
-    """A table to the compiler: its fields are the attributes of the Python object; the chain's kinds of layers are part of
-    its type."""
+    """A table to the compiler: its arrays are the attributes of the Python object; the chain's kinds of layers are part of its
+    type."""
 
     def __init__(self, role: str, dtype: Any, present: frozenset[str]):
         self.role, self.present = role, present
-        self.fields = [("vector", types.Array(dtype, 1, "C")), ("places", types.Array(types.int64, 2, "C")),
-                       ("numbers", types.Array(types.float64, 2, "C")), ("room", types.Array(dtype, 1, "C"))]
+        self.arrays = {"vector": types.Array(dtype, 1, "C"), "places": types.Array(types.int64, 2, "C"),
+                       "numbers": types.Array(types.float64, 2, "C"), "room": types.Array(dtype, 1, "C")}
         super().__init__(f"{role}({dtype}, {sorted(present)})")
 
 
 @register_model(TableType)
-class TableModel(models.StructModel):  # type: ignore[misc]
+class TableModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: TableType):
-        super().__init__(dmm, fe_type, fe_type.fields)
+        super().__init__(dmm, fe_type, ir.IntType(64).as_pointer())
 
 
-for name in ("vector", "places", "numbers", "room"):
-    make_attribute_wrapper(TableType, name, name)
+@infer_getattr
+class TableAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = TableType
+
+    def generic_resolve(self, table: TableType, name: str) -> Any:
+        return table.arrays.get(name)
+
+
+@lower_getattr_generic(TableType)
+def _attribute(context: Any, builder: Any, table: TableType, address: Any, name: str) -> Any:
+    """One of a table's arrays; the Python object owns its memory."""
+    kind, line = table.arrays[name], 3 * list(table.arrays).index(name)
+    array = context.make_array(kind)(context, builder)
+    data, rows, columns = (builder.load(cgutils.gep_inbounds(builder, address, line + k)) for k in range(3))
+    item = ir.Constant(ir.IntType(64), kind.dtype.bitwidth // 8)
+    shape, strides = ([rows, columns], [builder.mul(columns, item), item]) if kind.ndim == 2 else ([rows], [item])
+    populate_array(array, builder.inttoptr(data, array.data.type), shape, strides, item, None)
+    return array._getvalue()
 
 
 @typeof_impl.register(Table)
@@ -104,14 +130,10 @@ def _type_of_table(table: Table, context: Any) -> TableType:
 
 @unbox(TableType)
 def _table_from_python(kind: TableType, table: Any, c: Any) -> NativeValue:
-    struct, failed = cgutils.create_struct_proxy(kind)(c.context, c.builder), cgutils.false_bit
-    for name, field in kind.fields:
-        attribute = c.pyapi.object_getattr_string(table, name)
-        native = c.unbox(field, attribute)
-        c.pyapi.decref(attribute)
-        setattr(struct, name, native.value)
-        failed = c.builder.or_(failed, native.is_error)
-    return NativeValue(struct._getvalue(), is_error=failed)
+    number = c.pyapi.object_getattr_string(table, "address")
+    address = c.builder.bitcast(c.pyapi.long_as_voidptr(number), c.context.get_value_type(kind))
+    c.pyapi.decref(number)
+    return NativeValue(address)
 
 
 @intrinsic

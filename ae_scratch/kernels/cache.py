@@ -31,6 +31,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 
@@ -87,7 +88,10 @@ class CheckedCache(FunctionCache):  # type: ignore[misc]
         self._cache_file = CheckedFiles(Path(self.cache_path), function.__qualname__)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        code = super().load_overload(signature, target_context)
+        """Numba's own would first load all that compiling takes, which code from the cache can do without: compiling does it."""
+        rtsys.initialize(target_context)  # memory management: all that code needs to run
+        with self._guard_against_spurious_io_errors():
+            code = self._load_overload(signature, target_context)
         if code is None:
             log.info("compiling %s", self.function)
             self.started = time.perf_counter()

@@ -7,15 +7,17 @@ a row in vectors of a fixed width, so that neither the CPU nor the number of thr
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from . import elementwise, linked, philox
+from . import elementwise, philox
 from . import reference as ops
-from .simd import lanes, load, total, vector
+from .linked import product
+from .simd import lanes, load, matrix, total, vector
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity, as in NumPy; no fast-math flag anywhere
 INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # for compiled callers only: a fifth less to compile
@@ -29,9 +31,6 @@ def jit(function: Any) -> Any:
 def inlined(function: Any) -> Any:
     """Compile a function as part of its compiled callers: for short ones, where a unit of its own costs more than it saves."""
     return njit(inline="always", **INNER)(function)
-
-
-product, product_transposed = map(linked.caller, ("product", "product_transposed"))
 
 
 def compiles(operation: Any) -> Any:
@@ -62,16 +61,8 @@ def row_sum(A: Any, i: int) -> Any:
     return total(acc)
 
 
-@jit
-def product_by_view(A, B, C):
-    """C = A B, where B is the transposed view of a matrix stored row by row."""
-    product_transposed(A, B.T, C)
-
-
 @compiles(ops.matmul)
 def _matmul(A, B, out=None):
-    if B.layout == "F":
-        return lambda A, B, out=None: product_transposed(A, B.T, out)
     return lambda A, B, out=None: product(A, B, out)
 
 
@@ -88,10 +79,8 @@ def _add_matmul(A, B, C=None):
 
 @compiles(ops.affine)
 def _affine(X, W, b, out=None):
-    multiply = product_by_view if W.layout == "F" else product
-
     def affine(X, W, b, out=None):
-        multiply(X, W, out)
+        product(X, W, out)
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] += b[j]
@@ -205,8 +194,9 @@ def _cross_entropy(Z, T, rows=None, D=None):
         """Two loops for each row, because one would be a long chain of operations, each of which waits for the one before: the
         processor works on as many chains at a time as fit into its window of a few hundred operations, and so on few long ones.
         """
-        room, zero, one = np.empty((4, Z.shape[1]), Z.dtype), Z.dtype.type(0), Z.dtype.type(1)
+        memory, zero, one = np.empty(4 * Z.shape[1], Z.dtype), Z.dtype.type(0), Z.dtype.type(1)
         for i in range(Z.shape[0]):
+            room = matrix(memory, 0, 4, Z.shape[1])
             for j in range(Z.shape[1]):
                 room[0, j], room[1, j], room[2, j] = elementwise.decay(Z[i, j])
             for j in range(Z.shape[1]):
@@ -326,5 +316,5 @@ def _adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
             second = zero if abs(second) < tiny else second
             m[n] = first
             v[n] = second
-            theta[n] -= step * first / (np.sqrt(second * correction) + floor)
+            theta[n] -= step * first / (math.sqrt(second * correction) + floor)
     return adam

@@ -23,7 +23,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from .simd import fma
+from .simd import bits, fma, number
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,21 +54,9 @@ Q0, Q1, Q2, Q3, Q4, Q5, Q6, Q7, Q8 = (np.float32(float.fromhex(c)) for c in (
 
 
 @compiled
-def _bits(x: Any) -> Any:
-    """The 32 bits of a float32 as an integer: sign, 8 bits of exponent + 127, 23 bits of fraction."""
-    return np.float32(x).view(np.int32)
-
-
-@compiled
-def _number(bits: Any) -> Any:
-    """The float32 that these 32 bits are."""
-    return np.int32(bits).view(np.float32)
-
-
-@compiled
 def _power_of_two(n: Any) -> Any:
     """2^n for -126 <= n <= 127: n written into the bits of the exponent."""
-    return _number((n + 127) << 23)
+    return number((n + 127) << 23)
 
 
 @compiled
@@ -87,7 +75,7 @@ def _reduce(x: Any) -> Any:
     c = n * -LN_2_LOW  # what LN_2 lacks of ln 2: apart, because r would round it away
     y = r + c
     p = fma(fma(fma(fma(P4, y, P3), y, P2), y, P1), y, P0)
-    return np.int32(_bits(shifted) - _bits(ROUNDER)), r, fma(y * y, p, c)
+    return np.int32(bits(shifted) - bits(ROUNDER)), r, fma(y * y, p, c)
 
 
 @compiled
@@ -125,7 +113,7 @@ def _exp(x: Any) -> Any:
 
 @compiled
 def _log1p(x: Any) -> Any:
-    above = np.int32(_bits(ONE + x) - _bits(LOG1P_CUT))
+    above = np.int32(bits(ONE + x) - bits(LOG1P_CUT))
     k = np.int32(above >> 23)  # 3/4 < (1 + x) / 2^k <= 3/2
     s = QUARTER * _power_of_two(2 - k)
     y = _log_of(fma(x, s, s - ONE), ZERO, np.float32(k))
@@ -142,7 +130,7 @@ def _tanh(x: Any) -> Any:
     numerator, numerator_low = _add_product(b - TWO, s, r, r_low)
     denominator, denominator_low = _add_product(b, s, r, r_low)
     y = _divide(numerator, numerator_low, denominator, denominator_low)
-    return _number(_bits(y) | _bits(x) & SIGN)
+    return number(bits(y) | bits(x) & SIGN)
 
 
 @compiled

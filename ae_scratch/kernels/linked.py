@@ -1,15 +1,15 @@
-"""Products of matrices as code of their own, which other compiled code calls by name.
+"""The product of matrices as code of its own, which other compiled code calls by name.
 
 Numba makes what a compiled function calls a part of it, and compiles that again for every caller, and for the callers' callers.
 The kernels of matrix products are the largest pieces of code here, and called from everywhere: compiled once and linked by
 name, as a library would be, they leave each caller small. ``load`` must have run before compiled code that was kept from an
-earlier process is used, or it would look for the names in vain.
+earlier process is used, or it would look for the name in vain.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,10 +21,9 @@ from numba.np.arrayobj import populate_array
 
 from . import matmul
 from .cache import cached_cfunc
-from .reference import Array
 
-loaded: dict[tuple[str, str], Any] = {}  # the kernels by name and dtype: what keeps their code in memory
-loading = threading.RLock()  # the code of a kernel that two threads loaded would go when the second one took its place
+loaded: dict[str, Any] = {}  # the product by dtype: what keeps its code in memory
+loading = threading.RLock()  # the code that two threads loaded would go when the second one took its place
 
 
 @intrinsic
@@ -40,56 +39,48 @@ def matrix_at(context, address, rows, columns, row_bytes, column_bytes):
     return kind(address, types.intp, types.intp, types.intp, types.intp), emit
 
 
-small, large, transposed = map(numba.njit(error_model="numpy", inline="always"), (
-    matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed))
+is_large, small, large, transposed = map(numba.njit(error_model="numpy", inline="always"), (
+    matmul.is_large, matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed))
 
 
 # What is linked takes no arrays: of each matrix its address, shape and strides.
-def product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
-    """C = A B by the kernel that is fast for these sizes."""
+def matrix_product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
+    """C = A B by the kernel that is fast for these sizes, and for how B is stored."""
     A, B, C = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), matrix_at(c, c0, c1, c_down, c_along)
-    if matmul.is_large(A, B):
+    if b_down < b_along:
+        transposed(A, B.T, C)
+    elif is_large(A, B):
         large(A, B, C)
     else:
         small(A, B, C)
 
 
-def product_transposed(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
-    """C = A B^T."""
-    A, B, C = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), matrix_at(c, c0, c1, c_down, c_along)
-    transposed(A, B, C)
-
-
 def load(dtype: Any) -> None:
-    """Compile the kernels for matrices of a dtype, or read their code from the cache, and make their names known."""
-    matrix = [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
-    for kernel in (product, product_transposed):
-        key = kernel.__name__, np.dtype(dtype).name
-        with loading:
-            if key not in loaded:
-                loaded[key] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(kernel)
-                binding.add_symbol(symbol(*key), loaded[key].address)
+    """Compile the product of matrices of a dtype, or read its code from the cache, and make its name known."""
+    name, matrix = np.dtype(dtype).name, [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
+    with loading:
+        if name not in loaded:
+            loaded[name] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(matrix_product)
+            binding.add_symbol(symbol(name), loaded[name].address)
 
 
-def symbol(name: str, dtype: str) -> str:
-    """Return the name that a kernel is linked by."""
-    return f"ae_scratch.{name}.{dtype}"
+def symbol(dtype: str) -> str:
+    """Return the name that the product is linked by."""
+    return f"ae_scratch.matrix_product.{dtype}"
 
 
-def caller(name: str) -> Callable[[Array, Array, Array], None]:
-    """Return what compiled code calls for such a kernel of three matrices."""
-    @intrinsic
-    def call(context, A, B, C):
-        load(C.dtype.name)
+@intrinsic
+def product(context, A, B, C):
+    """C = A B."""
+    load(C.dtype.name)
 
-        def emit(context, builder, signature, values):
-            flat = []
-            for kind, value in zip(signature.args, values):
-                array = context.make_array(kind)(context, builder, value)
-                pairs = (cgutils.unpack_tuple(builder, pair) for pair in (array.shape, array.strides))
-                flat += [array.data, *(number for pair in pairs for number in pair)]
-            kind = ir.FunctionType(ir.VoidType(), [value.type for value in flat])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(name, C.dtype.name)), flat)
-            return context.get_dummy_value()
-        return types.none(A, B, C), emit
-    return call
+    def emit(context, builder, signature, values):
+        flat = []
+        for kind, value in zip(signature.args, values):
+            array = context.make_array(kind)(context, builder, value)
+            pairs = (cgutils.unpack_tuple(builder, pair) for pair in (array.shape, array.strides))
+            flat += [array.data, *(number for pair in pairs for number in pair)]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in flat])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(C.dtype.name)), flat)
+        return context.get_dummy_value()
+    return types.none(A, B, C), emit

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any, Callable, TypeVar
 
 import numpy as np
+from numba import njit
 from numba.extending import register_jitable
 
 from .reference import Array
 from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile,
-                   short_tile, splat, store, store_tile, tile, transpose_square, vector, view)
+                   short_tile, splat, store, store_tile, tile, transpose_square, vector, view, whole)
 
 PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
 DEPTH = 128  # rows of B that all tiles go over before the next ones: 8 KB of each column of tiles
@@ -24,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 part_of_kernels: Callable[[F], F] = register_jitable(**OPTIONS)
-inlined: Callable[[F], F] = register_jitable(inline="always", **OPTIONS)
+inlined: Callable[[F], F] = njit(inline="always", error_model="numpy")
 
 
 def matmul_1_definition(A: Array, B: Array, C: Array) -> None:
@@ -105,7 +106,9 @@ def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
             rows = min(BLOCK, m - i)
             left, out = view(A, i, rows, k, depth), view(C, i, rows, 0, n)
             if A.strides[0] < A.strides[1]:
-                left = copied_transpose(left, blocks)
+                copy = matrix(blocks, 0, depth, rows)
+                copy_columns(left.T, 0, 0, copy)
+                left = whole(copy.T)
             for j in range(0, n, width):
                 copy_columns(B, k, j, panel)
                 column_of_tiles(left, whole(panel), 0, out, j, k > 0)
@@ -124,22 +127,15 @@ def matmul_transposed(A: Array, B: Array, C: Array) -> None:
         panel, product = matrix(panels, 0, depth, width), matrix(products, 0, n, width)
         if rows < width:
             panel[:] = 0  # columns that no row of A fills
-        transpose(view(A, i, rows, 0, depth), panel)
+        transpose(view(A, i, rows, 0, depth), whole(panel))
         column_of_tiles(B, whole(panel), 0, whole(product), 0, False)
         transpose(view(product, 0, n, 0, rows), view(C, i, rows, 0, n))
 
 
-@part_of_kernels
 def is_large(A: Array, B: Array) -> bool:
     """Whether copying panels pays for A B: they serve many rows, and B would fill half the second cache, or would have few places
     in the first, as rows that lie a multiple of 2048 bytes apart do."""
     return A.shape[0] >= 64 and (B.size * B.itemsize >= LARGE or B.strides[0] % 2048 == 0)
-
-
-@inlined
-def whole(A: Array) -> Array:
-    """Return A as a view like those of its parts: what follows is compiled once for all layouts."""
-    return view(A, 0, A.shape[0], 0, A.shape[1])
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------------
@@ -183,16 +179,6 @@ def copy_columns(B: Array, k: int, j: int, panel: Array) -> None:
     for r in range(panel.shape[0]):
         for c in range(0, panel.shape[1], lanes(B)):
             store(load(B, k + r, j + c), panel, r, c)
-
-
-@part_of_kernels
-def copied_transpose(A: Array, memory: Array) -> Array:
-    """A, transposed in place but not in memory, copied to be dense there."""
-    copy = matrix(memory, 0, A.shape[1], A.shape[0])
-    for k in range(A.shape[1]):
-        for i in range(A.shape[0]):
-            copy[k, i] = A[i, k]
-    return view(copy.T, 0, A.shape[0], 0, A.shape[1])
 
 
 @part_of_kernels

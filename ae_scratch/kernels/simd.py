@@ -65,6 +65,16 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     return np.where(odd, total, np.nextafter(total, toward)).astype(np.float32)[()]
 
 
+def bits(x: Any) -> Any:
+    """Return the 32 bits of a float32 as an integer: sign, 8 bits of exponent + 127, 23 bits of fraction."""
+    return np.float32(x).view(np.int32)
+
+
+def number(bits: Any) -> Any:
+    """Return the float32 that these 32 bits are."""
+    return np.int32(bits).view(np.float32)
+
+
 def part(vector: Array, start: int, size: int) -> Array:
     """Return vector[start:start + size]; the caller keeps the vector alive."""
     return vector[start:start + size]
@@ -83,6 +93,11 @@ def some_rows(A: Array, first: int, count: int) -> Array:
 def view(A: Array, i: int, rows: int, j: int, columns: int) -> Array:
     """Return A[i:i + rows, j:j + columns]; the caller keeps A alive."""
     return A[i:i + rows, j:j + columns]
+
+
+def whole(A: Array) -> Array:
+    """Return A as a view like those of its parts: what follows is compiled once for all layouts."""
+    return A[:]
 
 
 def vector(A: Array) -> Array:
@@ -359,6 +374,13 @@ def _(code, A, i, rows, j, columns):
     return _view(code, array.data, b.add(b.mul(i, strides[0]), b.mul(j, strides[1])), [rows, columns], strides)
 
 
+@compiled(whole, types.Array, result=lambda A: types.Array(A.dtype, 2, "A"))
+def _(code, A):
+    array, b = code.context.make_array(code.signature.args[0])(code.context, code.builder, A), code.builder
+    shape, strides = (cgutils.unpack_tuple(b, pair) for pair in (array.shape, array.strides))
+    return _view(code, array.data, I64(0), shape, strides)
+
+
 def _same(a: Any, *_: Any) -> Any:
     return a
 
@@ -375,6 +397,16 @@ def _alike(*arguments: Any) -> Any:
 @compiled(fma, Block, Block, Block, result=_alike)
 def _(code, a, b, c):
     return code.fma(a, b, c)
+
+
+@compiled(bits, types.Float, result=lambda x: types.int32 if x == types.float32 else None)
+def _(code, x):
+    return code.builder.bitcast(x, I32)
+
+
+@compiled(number, types.Integer, result=lambda bits: types.float32)
+def _(code, bits):
+    return code.builder.bitcast(code.builder.trunc(bits, I32), ir.FloatType())
 
 
 @compiled(lanes, types.Array, result=lambda A: types.intp)

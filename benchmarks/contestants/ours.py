@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ae_scratch.inputs import as_floats
 from ae_scratch.kernels.philox import Stream
 from ae_scratch.layers import Dense, ReLU
 from ae_scratch.losses import BinaryCrossEntropy
 from ae_scratch.network import Network
 from ae_scratch.optimizers import Adam
+from ae_scratch.scaling import BYTES, Scaling
 from ae_scratch.training import Job as TrainingJob
 from ae_scratch.training import train
 
@@ -25,11 +27,12 @@ class Interpreted:
 
     def __init__(self, job: Job):
         self.threads, self.X = job.threads, job.X
+        self.scaling = Scaling(BYTES) if job.X.dtype == np.uint8 else None
         self.network = network_of([len(W) for W, _ in job.weights] + [job.X.shape[1]])
         for array, (name, own) in zip((array for pair in job.weights for array in pair), self.network.params.items()):
             own[...] = array
         adam = Adam(LEARNING_RATE, BETA1, BETA2, EPS)
-        self.job = TrainingJob(self.network, BinaryCrossEntropy(), adam, job.X, job.X, job.batch, SEED)
+        self.job = TrainingJob(self.network, BinaryCrossEntropy(), adam, job.X, job.X, job.batch, SEED, scaling=self.scaling)
         self.history: dict[str, list[float]] = {}
         self.wanted, self.done = threading.Semaphore(0), threading.Semaphore(0)
         self.failure: BaseException | None = None
@@ -39,7 +42,7 @@ class Interpreted:
         train(self.job, FOREVER, self.history, Pauses(self))  # type: ignore[arg-type]
 
     def predict(self, encoder: Network) -> np.ndarray:
-        return encoder.predict(self.X)
+        return encoder.predict(as_floats(self.X, encoder.dtype, self.scaling))
 
     def epoch(self, order: np.ndarray) -> float:
         if self.thread.ident is None:
@@ -75,7 +78,7 @@ class Compiled(Interpreted):
         self.engine.train(self.job, FOREVER, self.history, Pauses(self), threads=self.threads)
 
     def predict(self, encoder: Network) -> np.ndarray:
-        return self.engine.predict(encoder, self.X, self.threads)
+        return self.engine.predict(encoder, self.X, self.threads, self.scaling)
 
 
 class Pauses:

@@ -1,6 +1,6 @@
 """One contestant's process: requests come as lines of JSON on standard input, answers go to standard output.
 
-    {"do": "setup", "folder": ..., "batch": 32, "threads": 2}   reads X.npy and weights.npz there, builds the model
+    {"do": "setup", "folder": ..., "batch": 32, "threads": 2, "data": "X.npy"}   reads that and weights.npz, builds the model
     {"do": "epoch"}    one epoch over the rows in the order all get; seconds, and the mean training loss
     {"do": "encode"}   the codes of all rows; seconds, and their mean
     {"do": "about"}    peak memory in bytes, versions, the BLAS kernels in use
@@ -28,7 +28,7 @@ SEED = 0
 
 
 class Job(NamedTuple):
-    """What to train: X (n, features), and the initial W and b of each layer, ReLU between them, logits at the end."""
+    """What to train: X (n, features), floats in [0, 1] or the bytes that they are 255ths of, and the initial W and b of each layer, ReLU between them, logits at the end."""
 
     X: np.ndarray
     weights: list[tuple[np.ndarray, np.ndarray]]
@@ -43,11 +43,11 @@ class Worker:
         self.module, self.form = form.split(":")
         self.epochs = 0
 
-    def setup(self, folder: str, batch: int, threads: int) -> dict[str, float]:
+    def setup(self, folder: str, batch: int, threads: int, data: str = "X.npy") -> dict[str, float]:
         started = time.perf_counter()
         form = getattr(importlib.import_module(self.module, "benchmarks.contestants"), self.form)
         imported = time.perf_counter() - started
-        self.X = np.load(Path(folder, "X.npy"))
+        self.X = np.load(Path(folder, data))
         with np.load(Path(folder, "weights.npz")) as arrays:
             flat = [arrays[name] for name in arrays]
         self.contestant = form(Job(self.X, list(zip(flat[::2], flat[1::2])), batch, threads))
