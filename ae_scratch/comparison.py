@@ -67,7 +67,13 @@ def _difference(got: Array, expected: Array) -> str:
     tol = ROUNDINGS * np.finfo(np.result_type(expected, np.float32)).eps * np.abs(expected).max(initial=0)
     wrong = np.argwhere(~(np.abs(got - expected) <= tol))
     first = tuple(map(int, wrong[0]))
-    return f"{len(wrong)} of {got.size} numbers, first at {list(first)}: expected {expected[first]:.6g}, got {got[first]:.6g}"
+    return f"{len(wrong)} of {got.size} numbers, first at {list(first)}: expected {_pair(expected[first], got[first])}"
+
+
+def _pair(expected: float, got: float) -> str:
+    """Both numbers, with as many digits as tell them apart; -0 is 0 to whoever reads it."""
+    digits = next((n for n in range(6, 17) if f"{expected:.{n}g}" != f"{got:.{n}g}"), 17)
+    return f"{expected + 0:.{digits}g}, got {got + 0:.{digits}g}"
 
 
 def _hints(got: Array, expected: Array) -> Iterator[str]:
@@ -90,6 +96,8 @@ def _elementwise(got: Array, expected: Array) -> Iterator[str]:
         yield "all zeros: the gradient that comes in was not passed on"
     elif zero.any() and not zero.all() and _close(np.where(zero, 0, got), expected):
         yield "right, except where the gradient is 0: a mask is missing (a unit that was off passes nothing back)"
+    elif np.allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max()):
+        yield "right to five digits: computed in float32?"
     elif _close(-got, expected):
         yield "the sign is wrong"
     else:

@@ -68,6 +68,9 @@ def test_the_answers_do_not_depend_on_the_library_alone(solutions):
 
 MISTAKES = {
     "mask": ("relu_backward", lambda dY, Y: dY, 0, "a mask is missing"),
+    "the output for its slope": ("relu_backward", lambda dY, Y: dY * Y, 0, "not Y itself"),
+    "half a slope": ("sigmoid_backward", lambda dY, Y: dY * Y, 0, "1 - Y is missing"),
+    "logits for probabilities": ("cross_entropy_backward", lambda Z, T: (Z - T) / Z.size, 0, "before the sigmoid"),
     "no chain": ("relu_backward", lambda dY, Y: (Y > 0) * 1.0, 0, "multiplies it with dY"),
     "transpose that fits": ("affine_backward", lambda dY, X, W: (dY @ W, X.T @ dY, dY.sum(axis=0)), 0, "a transpose is missing"),
     "transpose that does not fit": ("affine_backward", lambda dY, X, W: (dY @ W.T, X @ dY, dY.sum(axis=0)), 1, "which factor"),
@@ -135,7 +138,7 @@ def test_exact_rounding_wrong():
     wrong[1, 2] += 1e-6
     wrong[2, 0] += 1
     verdict = compare("a", wrong, reference)
-    numbers = f"expected {reference[1, 2]:.6g}, got {wrong[1, 2]:.6g}"
+    numbers = "expected 1.181818, got 1.181819"  # as many digits as tell them apart
     assert not verdict.ok and verdict.detail == f"2 of 12 numbers, first at [1, 2]: {numbers}"
 
 
@@ -155,3 +158,28 @@ def test_what_is_no_array_is_wrong():
 def test_a_number_and_nothing():
     assert compare("loss", 0.5, np.array(0.5)).verdict == "exact" and not compare("loss", 0.6, 0.5).ok
     assert compare("empty", np.empty((0, 2)), np.empty((0, 2))).verdict == "exact"
+
+
+def test_float32_is_told_from_a_missing_factor():
+    reference = np.random.default_rng(0).normal(size=(3, 4))
+    verdict = compare("a", reference.astype(np.float32), reference)
+    assert not verdict.ok and verdict.hint == "right to five digits: computed in float32?"
+    assert "too large" in compare("a", 1.0001 * reference, reference).hint
+
+
+def test_a_forgotten_return_and_an_error_are_told_as_such(solutions):
+    def forgets(dY, Y):
+        dY * (Y > 0)
+
+    def fails(dY, X, W):
+        return dY + X[:, :3]
+
+    (verdict,) = verdicts(solutions, "relu_backward", forgets)
+    assert (verdict.detail, verdict.hint) == ("nothing was returned", "a return is missing")
+    for verdict in verdicts(solutions, "affine_backward", fails):
+        line = fails.__code__.co_firstlineno + 1
+        assert verdict.detail.startswith(f"line {line}: ValueError: operands could not be broadcast") and "shapes" in verdict.hint
+
+
+def test_zero_has_no_sign():
+    assert "expected 0, got 1" in compare("a", [1.0], np.array([-0.0])).detail

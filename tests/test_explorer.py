@@ -365,6 +365,17 @@ def test_a_table_is_typed_into(desktop, tmp_path):
 
 
 @in_browser
+def test_the_unit_does_not_lie_over_the_training_step(desktop, deep):
+    desktop.open(deep[1])
+    covered = """document.getElementById("step-section").scrollIntoView({block: "center"});
+        const box = document.getElementById("step-section").getBoundingClientRect();
+        return document.elementFromPoint(box.right - 60, innerHeight / 2).closest("section").id"""
+    assert desktop.run(covered) == "step-section"
+    desktop.run("document.getElementById('step-section').style.zIndex = -1")
+    assert desktop.run(covered) == "unit-section"  # as it would be, were it not lifted
+
+
+@in_browser
 @pytest.mark.parametrize("name", MODELS)
 def test_on_a_phone_nothing_is_wider_than_the_screen(phone, tmp_path, name):
     ae, X = fitted(name)

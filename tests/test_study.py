@@ -1,5 +1,6 @@
 """Gradient checks as a lesson, bugs to plant, and the commands trace, exercises and gradcheck --break."""
 
+import argparse
 import json
 import re
 
@@ -11,7 +12,8 @@ from test_gradients import zoo
 from ae_scratch import Autoencoder
 from ae_scratch.bugs import BUGS, planted
 from ae_scratch.cli import main
-from ae_scratch.gradcheck import check_gradients, numerical_gradient, sweep
+from ae_scratch.cli.gradcheck import _picture
+from ae_scratch.gradcheck import Sweep, check_gradients, numerical_gradient, sweep
 from ae_scratch.kernels import reference as ops
 
 
@@ -101,6 +103,19 @@ def test_gradcheck_shows_the_lesson(capsys, tmp_path):
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_of_a_wrong_gradient_is_a_flat_line(tmp_path):
+    pytest.importorskip("matplotlib")
+    from ae_scratch.plots import style
+
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "save", lambda figure, path: seen.append(figure.axes[0].get_ylim()))
+        stays = Sweep("W", (0,), 1.0, [1e-3, 1e-2, 1e-1], [2.9e-4, 2.9e-4, 3.2e-4])
+        _picture(stays, argparse.Namespace(output=tmp_path / "s.png"))
+    (low, high), = seen
+    assert high / low > 1e6
+
+
 def test_gradcheck_with_a_bug(capsys):
     code, out, _ = run(capsys, "gradcheck", *SMALL, "--break", "relu-mask")
     assert code == 3 and "broken: ReLU passes everything back" in out and "WRONG gradients: encoder.0.W" in out
@@ -158,5 +173,8 @@ def test_exercises_are_written_and_judged(capsys, tmp_path):
     (tmp_path / "s.py").write_text(out, encoding="utf-8")
     code, out, _ = run(capsys, "exercises", "--check", tmp_path / "s.py")
     assert code == 0 and out.endswith("20 of 20 answers are right\n")
+    (tmp_path / "broken.py").write_text("def relu_backward(dY, Y)\n    return dY\n", encoding="utf-8")
+    code, _, err = run(capsys, "exercises", "--check", tmp_path / "broken.py")
+    assert code == 1 and err == f"ae-scratch: {tmp_path / 'broken.py'}, line 1: expected ':'\n"
     code, _, err = run(capsys, "exercises", "-o", tmp_path / "e.py")
     assert code == 1 and "--force" in err

@@ -229,7 +229,11 @@ def test_the_right_lines_are_found():
         "dz1": ("relu_backward", "dX = dY where Y > 0, else 0"),
         "dencoder.0.W": ("weight_gradient", "dW = X^T dY + weight_decay W"),
         "dencoder.0.b": ("sum_rows", "db = sum over n of dY[n]"),
-        "new encoder.0.W": ("adam", "theta -= lr m_hat / (sqrt(v_hat) + eps)")}
+        "new encoder.0.W": ("adam", "theta -= lr m_hat / (sqrt(v_hat) + eps),"
+                            "  m_hat = m / (1 - beta1_t),  v_hat = v / (1 - beta2_t)")}
+    m = trace["m encoder.0.W"].inputs  # those letters that the formula has, and no others
+    assert m == {"g": "dencoder.0.W", "beta1": 0.9} and set(trace["new encoder.0.W"].inputs) == {
+        "theta", "m", "v", "lr", "eps", "beta1_t", "beta2_t"}
     assert source_of(Dense.input_gradient).text == "return ops.matmul(dY, self.W.T, out)"
     assert formula_of(Dense.input_gradient) == "dX = dY W^T"
     assert source_of(KLActivity.penalty_of).text.startswith("return self.beta *")

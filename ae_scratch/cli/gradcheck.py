@@ -103,4 +103,6 @@ def _picture(sweep: Sweep, options: argparse.Namespace) -> None:
 
     figure, axes = plot_axes(None, f"{sweep.name}{list(sweep.entry)}", "step h", "error of the difference")
     axes.loglog(sweep.h, np.maximum(sweep.error, 1e-300), marker="o")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 1e-8 * high), high)  # what stays looks flat, beside what falls by many powers of ten
     save(figure, options.output)

@@ -63,7 +63,10 @@ def exercises(options: argparse.Namespace) -> int:
     if options.check is not None:
         import runpy
 
-        return main(runpy.run_path(str(options.check)))
+        try:
+            return main(runpy.run_path(str(options.check)))
+        except SyntaxError as error:
+            raise ValueError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
     require_free(options.output, options.force)
     if options.output is None:
         print(text(options.solutions), end="")

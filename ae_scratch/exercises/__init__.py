@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,22 @@ def _judge(problem: Problem, function: Callable[..., Any] | None) -> list[Verdic
     except NotImplementedError:
         return [Verdict(name, "open") for name in names]
     except Exception as error:  # whatever a student's function may do
-        hint = "the shapes do not fit: which factor stands transposed?" if "matmul" in str(error) else ""
-        return [Verdict(name, "wrong", f"{type(error).__name__}: {error}", hint) for name in names]
+        fits = not any(word in str(error) for word in ("matmul", "broadcast"))
+        hint = "" if fits else "the shapes do not fit: which factor stands transposed?"
+        return [Verdict(name, "wrong", f"{_line(error, function)}{type(error).__name__}: {error}", hint) for name in names]
+    if results is None and function:
+        return [Verdict(name, "wrong", "nothing was returned", "a return is missing") for name in names]
     results = results if isinstance(results, (tuple, list)) else (results,)
     if len(results) != len(names):
         return [Verdict(name, "wrong", f"expected {', '.join(problem.answers)}, got {len(results)} results") for name in names]
     return [compare(name, mine, *answer) for name, mine, answer in zip(names, results, problem.answers.values())]
+
+
+def _line(error: Exception, function: Callable[..., Any] | None) -> str:
+    """The line in the student's file that led to an error; "" where none did, as when the arguments do not fit."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"line {lines[-1]}: " if lines else ""
 
 
 def _copy(argument: Any) -> Any:

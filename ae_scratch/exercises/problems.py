@@ -58,6 +58,10 @@ def _activations(rng: np.random.Generator) -> list[Problem]:
         slope = layer.input_gradient(np.ones_like(dY), X, Y)
         wrong = {"this is the function's own derivative: the chain rule multiplies it with dY": slope,
                  "the derivative is written with the output: Y is f(x) already": layer.input_gradient(dY, Y, layer.forward(Y)[0])}
+        if isinstance(layer, Sigmoid):
+            wrong["the factor 1 - Y is missing: sigmoid' = Y (1 - Y)"] = dY * Y
+        if isinstance(layer, ReLU):
+            wrong["the slope is 1 where Y > 0, not Y itself"] = dY * Y
         found.append(Problem(f"{type(layer).__name__.lower()}_backward", (dY, Y), {"dX": (dX, wrong)}))
     return found
 
@@ -69,6 +73,7 @@ def _loss(rng: np.random.Generator, name: str, loss: Loss) -> Problem:
     wrong = {"1/N is missing: the loss is a mean over rows as well as over features": loss.slope * D / D.shape[1],
              "the mean is over features as well as rows: 1/n is missing": loss.slope * D / len(D)}
     if isinstance(loss, BinaryCrossEntropy):
+        wrong["Z comes before the sigmoid: the reconstruction is P = sigmoid(Z)"] = (Y - T) / D.size
         wrong["the derivative of the sigmoid cancels that of the logarithms: P - T is all there is"] = D * P * (1 - P) / D.size
     else:
         wrong["the derivative of a square has a factor 2"] = D / D.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,7 @@ from .source import definition_of, formula_of, operation_of, source_of
 if TYPE_CHECKING:
     from ..fitting import Fitted
 
+HATS = ",  m_hat = m / (1 - beta1_t),  v_hat = v / (1 - beta2_t)"
 PENALTIES = {L1Activity: "l1", KLActivity: "kl"}
 
 
@@ -222,10 +224,17 @@ def _update(step: Step, grads: Arrays) -> None:
     update, moments = (ops.adam, ("m", "v")) if isinstance(optimizer, Adam) else (ops.sgd, ("velocity",))
     state: dict[str, str | float] = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
     after = {name: Arrays(params.shapes, params.dtype, getattr(optimizer, name)) for name in moments}
+    last = formula_of(update, len(moments)) + (HATS if update is ops.adam else "")
     for name in params:
-        made: dict[str, str | float] = {"g": f"d{name}"}
+        made: dict[str, str | float] = {"theta": name, "g": f"d{name}", **state}
         for number, moment in enumerate(moments):
-            made[moment] = step.put("update", f"{moment} {name}", after[moment][name], optimizer.step, {"g": f"d{name}", **state},
-                                    formula=formula_of(update, number))
-        step.put("update", f"new {name}", Arrays(params.shapes, params.dtype, theta)[name], optimizer.step,
-                 {"theta": name, **made, **state}, formula=formula_of(update, len(moments)))
+            formula = formula_of(update, number)
+            step.put("update", f"{moment} {name}", after[moment][name], optimizer.step, _letters(formula, made), formula=formula)
+            made[moment] = f"{moment} {name}"
+        step.put("update", f"new {name}", Arrays(params.shapes, params.dtype, theta)[name], optimizer.step, _letters(last, made),
+                 formula=last)
+
+
+def _letters(formula: str, values: dict[str, str | float]) -> dict[str, str | float]:
+    """Those of the values that a formula speaks of."""
+    return {letter: value for letter, value in values.items() if re.search(rf"\b{letter}\b", formula)}

@@ -17,7 +17,7 @@ from ..kernels.reference import Array
 from .source import Source
 
 SMALL = 64  # numbers of an array that a dictionary holds unless it is told otherwise
-SHOWN = 16  # numbers of an array that the text shows
+SHOWN = 32  # numbers of an array that the text shows
 KINDS = {"forward": "Forward", "backward": "Backward: dQ is the gradient of the objective with respect to Q",
          "update": "Update: what the optimizer makes of the gradients"}
 
