@@ -19,10 +19,12 @@ from .losses import LOSSES
 from .network import Network, objective, objective_and_gradients
 from .scaling import Scaling
 from .streaming import parts, release
-from .training import Figures
+from .training import Figures, Job
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .trace import Trace
 
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
 KINK_MARGIN = 1e-3  # a hundred times the step of the gradient check
@@ -122,15 +124,7 @@ class Autoencoder(Fitting):
         after ``fit`` for 3 epochs, or for 1 and two calls of this, the bytes are the same. What is learned of the data at the
         start, a ``scaling`` of "minmax" or "standard", stays. There is no validation and no early stopping.
         """
-        self._check_settings()
-        if hasattr(self, "network_"):
-            names = getattr(self, "feature_names_in_", None)
-            inputs.require_names(X, names, stacklevel=3)
-            model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_,
-                           self.seed_, names)
-            X, T = self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_)
-        else:
-            X, T, model = self._start(X, y)
+        X, T, model = self._go_on(X, y)
         return self._train(model, X, T, 1)
 
     # ---- use --------------------------------------------------------------------------------------------------------
@@ -287,6 +281,19 @@ class Autoencoder(Fitting):
         X, T, grads = X[rows], T[rows], network.params.zeros_like()
         objective_and_gradients(network, loss, X, T, grads)
         return check_gradients(lambda: objective(network, loss, X, T), network.params, grads, entries=entries, seed=seed)
+
+    def trace(self, X: Any, y: Any = None) -> Trace:
+        """Return every intermediate of the step that ``partial_fit(X, y)`` would take first, which is not taken; ``print`` it,
+        or look at ``to_html("step.html")``. See ``docs/trace.md``.
+
+        A model that was never fitted shows the first step of its training.
+        """
+        from .trace import trace  # reads the source as well: slow to import
+
+        X, T, model = self._go_on(X, y)
+        job = Job(without_output(model.network, model.loss), model.loss, model.optimizer, X, T, self.batch_size, model.seed,
+                  self.noise, model.scaling)
+        return trace(job, model, repr(self))
 
     # ---- scikit-learn's conventions ---------------------------------------------------------------------------------
 

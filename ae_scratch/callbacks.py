@@ -14,7 +14,6 @@ Any callable that takes a ``Training`` is one, and returns True to end it; an ob
 
 from __future__ import annotations
 
-import copy
 import csv
 import os
 from collections.abc import Callable, Sequence
@@ -40,7 +39,7 @@ class Training:
     @property
     def epoch(self) -> int:
         """How many epochs are done."""
-        return len(self.history.get("objective", ())) + bool(self.figures)
+        return len(self.history.get("objective", ()))
 
     def checkpoint(self) -> Checkpoint:
         """Return a copy of parameters and optimizer, whose ``restore()`` puts them back."""
@@ -81,7 +80,14 @@ class EarlyStopping:
     parameters, and the state of the optimizer, of the best epoch.
 
     monitor: a name in ``history_``; None is "val_objective" if there are validation data, else "objective". Afterwards
-    ``best`` is the least figure and ``best_epoch`` the epoch that had it, counted from 1.
+    ``best`` is the least figure and ``best_epoch`` the epoch that had it, counted from 1, of an object among the ``callbacks``;
+    the estimator's argument ``early_stopping`` stays as it is, as all arguments do.
+
+    >>> from ae_scratch import Autoencoder
+    >>> X, stopping = np.random.default_rng(0).random((64, 6)), EarlyStopping(patience=2, min_delta=1.0)
+    >>> ae = Autoencoder(code_size=2, epochs=9, engine="numpy", random_state=0).fit(X, callbacks=[stopping])
+    >>> stopping.best_epoch, len(ae.history_["loss"])
+    (1, 3)
     """
 
     def __init__(self, patience: int = 5, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True):
@@ -140,9 +146,7 @@ class ModelCheckpoint:
     def __call__(self, training: Training) -> None:
         value = training.monitored(self.monitor)
         if value < self.best or not self.best_only:
-            model = copy.copy(training.model)  # with this epoch in its history, so that training goes on with the next one
-            model.history_ = {name: [*training.history.get(name, ()), figure] for name, figure in training.figures.items()}
-            model.save(self.path)
+            training.model.save(self.path)
         self.best = min(self.best, value)
 
 

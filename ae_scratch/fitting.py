@@ -20,7 +20,7 @@ from .progress import Progress
 from .scaling import Scaling
 from .settings import Settings
 from .streaming import Batches, is_sequence_of_batches, mapping
-from .training import Figures, History, Job, evaluate, train
+from .training import Figures, History, Job, Watch, evaluate, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,6 +52,17 @@ class Fitting(Settings):
         X, T = self._training_data(X, y, loss, dtype, learned)
         network, encoder_layers = self._build(X.shape[1], seed)
         return X, T, Fitted(network, encoder_layers, loss, learned, self._optimizer(), {}, seed, names)
+
+    def _go_on(self, X: Any, y: Any) -> tuple[Array | Batches, Array | Batches, Fitted]:
+        """The data as training reads them, and the model as it is, or a new one."""
+        self._check_settings()
+        if not hasattr(self, "network_"):
+            return self._start(X, y)
+        names = getattr(self, "feature_names_in_", None)
+        inputs.require_names(X, names, stacklevel=4)
+        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
+                       names)
+        return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
@@ -100,19 +111,20 @@ class Fitting(Settings):
         first = len(model.history.get("objective", ()))
         told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
 
-        def after(epoch: int, figures: Figures) -> bool:
-            if validation is not None:
-                measured = self._figures(network, loss, model.scaling, *validation)
-                figures.update({f"val_{name}": value for name, value in measured.items()})
-            return told.epoch(figures)
+        def measure() -> Figures:
+            measured = {} if validation is None else self._figures(network, loss, model.scaling, *validation)
+            return {f"val_{name}": value for name, value in measured.items()}
 
+        watch = Watch(measure, told.epoch)
         progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
         try:
             told.tell("begin")
+            if progress:
+                progress.begin(first, "compiling (on first use)" if self.engine == "numba" else "")
             if self.engine == "numba":
-                compiled().train(job, epochs, model.history, progress, first, after, self.threads)
+                compiled().train(job, epochs, model.history, progress, first, watch, self.threads)
             else:
-                train(job, epochs, model.history, progress, first, after)
+                train(job, epochs, model.history, progress, first, watch)
             told.tell("end")
         except KeyboardInterrupt:
             self._adopt(model)

@@ -57,13 +57,38 @@ class Check(NamedTuple):
     ok: bool
 
 
+class Sweep(NamedTuple):
+    """One entry's error for many steps h; ``print(sweep)`` draws it.
+
+    Of a right gradient the error falls as h^2, that of the formula, and rises again as 1 / h, rounding; of a wrong one it stays.
+    """
+
+    name: str
+    entry: tuple[int, ...]
+    analytic: float
+    h: list[float]
+    error: list[float]  # |analytic - numeric|
+
+    def __str__(self) -> str:
+        levels = [round(float(np.log10(max(error, 1e-300)))) for error in self.error]
+        top = max(levels)
+        bottom = max(min(levels), top - 14)
+        lines = [f"1e{level:+03d} |" + "".join(" *" if max(each, bottom) == level else "  " for each in levels)
+                 for level in range(top, bottom - 1, -1)]
+        marks = "".join(f"{f'1e{round(np.log10(h)):+03d}':<8}" for h in self.h[::4])
+        title = f"error of {self.name}{list(self.entry)}, where backprop says {self.analytic:.6e}, by the step h:"
+        return "\n".join([title, *(line.rstrip() for line in lines), f"{'':6}+{'--' * len(levels)}", f"{'':7} {marks}".rstrip()])
+
+
 class Report(NamedTuple):
-    """The checks of all parameters; ``print(report)`` shows them as a table."""
+    """The checks of all parameters; ``print(report)`` shows them as a table, ``print(report.sweep)`` one entry's error by the
+    step: the worst if a gradient is wrong, or else the entry with the most curvature."""
 
     checks: list[Check]
     h: float
     tol: float
     rounding: float  # what rounding the objective alone can do to a difference: allowed beside tol
+    sweep: Sweep
 
     @property
     def ok(self) -> bool:
@@ -111,7 +136,37 @@ def check_gradients(f: Callable[[], float], params: Mapping[str, Array], grads: 
         numeric = numerical_gradient(lambda _: f(), x, h, chosen).ravel()[chosen]
         analytic = np.asarray(grads[name], np.float64).ravel()[chosen]
         checks.append(_check(name, x.shape, chosen, analytic, numeric, tol, rounding))
-    return Report(checks, h, tol, rounding)
+    return Report(checks, h, tol, rounding, _sweep(f, params, grads, checks))
+
+
+def sweep(f: Callable[[], float], name: str, x: Array, index: tuple[int, ...], analytic: float) -> Sweep:
+    """Return the error of one entry's analytic gradient against central differences of steps from 1 down to 1e-12."""
+    steps = [10.0 ** (-k / 2) for k in range(25)]
+    entry = np.array([np.ravel_multi_index(index, x.shape)])
+    numeric = [float(numerical_gradient(lambda _: f(), x, h, entry)[index]) for h in steps]
+    return Sweep(name, index, analytic, steps, [abs(analytic - each) for each in numeric])
+
+
+def _sweep(f: Callable[[], float], params: Mapping[str, Array], grads: Mapping[str, Any], checks: list[Check]) -> Sweep:
+    """Of the worst entry if a gradient is wrong; or else, of each parameter's largest gradients, the one whose difference is off
+    most for a large step."""
+    wrong = [check for check in checks if not check.ok]
+    if wrong:
+        worst = max(wrong, key=lambda check: np.inf if np.isnan(check.error) else check.error)
+        return sweep(f, worst.name, params[worst.name], worst.worst, worst.analytic)
+    found = []
+    for name, x in params.items():
+        gradient = np.asarray(grads[name], np.float64)
+        index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), x.shape))
+        found.append((name, x, index, float(gradient[index])))
+    bends = [abs(_bend(f, x, index, analytic)) for _, x, index, analytic in found]
+    return sweep(f, *found[int(np.argmax(bends))])
+
+
+def _bend(f: Callable[[], float], x: Array, index: tuple[int, ...], analytic: float) -> float:
+    """Return what a difference of step 0.1 is off by, relative to the gradient."""
+    entry = np.array([np.ravel_multi_index(index, x.shape)])
+    return (float(numerical_gradient(lambda _: f(), x, 0.1, entry)[index]) - analytic) / (abs(analytic) or 1.0)
 
 
 def _check(name: str, shape: tuple[int, ...], chosen: NDArray[np.intp], analytic: Array, numeric: Array,

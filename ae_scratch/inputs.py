@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .kernels.reference import Array
-from .scaling import Scaling, extremes
+from .scaling import BYTES, Scaling, extremes
 from .streaming import blocks, mapping
 
 
@@ -27,7 +27,7 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
     _require_shape(array, n_features, name)
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = np.ascontiguousarray(array, array.dtype if array.dtype.name in keep and array.dtype.isnative else dtype)
-    require_finite(matrix, name)
+    require_finite(matrix, name, column_names(X))
     return matrix
 
 
@@ -45,11 +45,21 @@ def _real_numbers(X: Any, name: str) -> Array:
         try:
             return array.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"expected {name} to hold real numbers: {error}") from error
+            raise TypeError(f"expected {name} to hold real numbers: {error}{_hint(array, column_names(X))}") from error
     if array.dtype.kind not in "buif":
         raise TypeError(f"expected {name} to hold real numbers, got {array.dtype} ({type(X).__name__}): convert it, as in "
                         f"np.asarray({name}, float)")
     return array
+
+
+def _hint(array: Array, names: Array | None) -> str:
+    """Which column of a data frame holds what is no number, and what to do about it."""
+    for name, column in zip(() if names is None else names, array.T):
+        try:
+            column.astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return f" in column {name!r}: convert it, or leave it out"
+    return ""
 
 
 def _require_shape(array: Array, n_features: int | None, name: str) -> None:
@@ -113,15 +123,16 @@ def output(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
     return out
 
 
-def require_finite(matrix: Array, name: str) -> None:
-    """Raise ValueError if the matrix holds NaN or infinity, and say where."""
+def require_finite(matrix: Array, name: str, names: Array | None = None) -> None:
+    """Raise ValueError if the matrix holds NaN or infinity, and say where; names: of its columns."""
     first = 0
     for block in blocks(matrix) if matrix.dtype.kind == "f" else ():
         finite = np.isfinite(block)
         if not finite.all():
             row, column = (int(i) for i in np.argwhere(~finite)[0])
             what = "NaN" if np.isnan(block[row, column]) else f"infinity or a value too large for {matrix.dtype}"
-            raise ValueError(f"{name} contains {what}, first in row {first + row}, column {column}: "
+            place = f"column {column}" if names is None else f"column {names[column]!r}"
+            raise ValueError(f"{name} contains {what}, first in row {first + row}, {place}: "
                              "remove or replace such values")
         first += len(block)
 
@@ -131,7 +142,8 @@ def require_unit_interval(T: Array, name: str, dtype: np.dtype[Any], scaling: Sc
     lows, highs = as_floats(np.stack(extremes(T)), dtype, scaling)
     low, high = lows.min(), highs.max()
     if low < 0 or high > 1:
-        scaled, hint = ("", "set scaling='bytes' if these are bytes, 'minmax' for other data") if scaling is None else (
+        bytes_like = "scaling='bytes' if these are bytes, " if 0 <= low and high <= BYTES else ""
+        scaled, hint = ("", f"set {bytes_like}scaling='minmax'") if scaling is None else (
             " after scaling", "set scaling='minmax'" if scaling.offset is not None else "check the data")
         raise ValueError(f"loss='binary_crossentropy' expects {name} in [0, 1], got values from {low:g} to {high:g}{scaled}: "
                          f"{hint}, or use loss='mse'")

@@ -14,7 +14,8 @@ REFRESH = 0.1  # seconds between two updates of the line
 class Progress:
     """Reports on ``stream``, standard error by default.
 
-    lines: one line per epoch even on a terminal. The time left is an estimate from the speed so far.
+    lines: one line per epoch even on a terminal. The time left is an estimate from the speed since the first steps, in the
+    second epoch once there is one: what comes before may have had to wait for the compiler.
     """
 
     def __init__(self, epochs: int, label: str = "", stream: TextIO | None = None, lines: bool = False):
@@ -22,17 +23,29 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.live = not lines and self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.started = self.shown = time.perf_counter()
+        self.first, self.counted = 0, (0.0, 0.0)  # since when speed is measured, and how many epochs were done then
+
+    def begin(self, epoch: int, doing: str = "") -> None:
+        """Say at once which epoch begins, and what is done before its first step."""
+        self.first, self.counted = epoch, (0.0, 0.0)
+        if self.live:
+            self._show(f"{self._head(epoch)}  {doing}".rstrip())
 
     def batch(self, epoch: int, share: float, objective: float) -> None:
         """Say how far the epoch is (share of its rows, 0 to 1) and the mean objective over them."""
-        now = time.perf_counter()
-        if self.live and now - self.shown >= REFRESH:
+        now, done = time.perf_counter(), epoch + share
+        if not self.counted[1]:
+            self.counted = now, done
+        begun, at = self.counted
+        if self.live and now - self.shown >= REFRESH and done > at:
             self.shown = now
-            left = (now - self.started) * (self.epochs / (epoch + share) - 1)
+            left = (now - begun) / (done - at) * (self.epochs - done)
             self._show(f"{self._head(epoch)} {share:4.0%}  objective {objective:.4f}  {duration(left)} left")
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Say that the epoch is complete, and its objective, that of the validation data too if there are any."""
+        if epoch == self.first:
+            self.counted = 0.0, 0.0  # what compiles after an epoch, to validate, does so after the first one
         shown = "".join(f"  {name} {figures[name]:.4f}" for name in ("objective", "val_objective") if name in figures)
         line = f"{self._head(epoch)}{shown}  {duration(time.perf_counter() - self.started)}"
         if self.live:

@@ -21,8 +21,10 @@ class Scaling:
 
     >>> scaling = Scaling(np.array([2.0, 10.0]), np.array([1.0, 0.0]))
     >>> scaled = scaling.apply(np.array([[3, 5]], np.uint8), np.dtype("float32"))
-    >>> scaled, scaling.undo(scaled)
-    (array([[1. , 0.5]], dtype=float32), array([[3., 5.]], dtype=float32))
+    >>> scaled
+    array([[1. , 0.5]], dtype=float32)
+    >>> scaling.undo(scaled)
+    array([[3., 5.]], dtype=float32)
     """
 
     def __init__(self, scale: float | Array, offset: Array | None = None):

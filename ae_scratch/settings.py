@@ -64,6 +64,8 @@ class Settings:
         self.random_state = random_state
         self.verbose = verbose
 
+    __init__.__qualname__ = "Autoencoder.__init__"  # whose arguments they are, as an error about an unknown one says
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their values."""
         return {name: getattr(self, name) for name in _arguments()}

@@ -31,7 +31,12 @@ Figures = dict[str, float]
 History = dict[str, list[float]]
 
 
-AfterEpoch = Callable[[int, Figures], bool]  # sees an epoch's number and its figures, to which it may add; True: that's enough
+class Watch(NamedTuple):
+    """What happens between epochs: ``measure`` returns further figures of the epoch; then, when the history has them all,
+    ``enough`` says whether training ends here."""
+
+    measure: Callable[[], Figures]
+    enough: Callable[[Figures], bool]
 
 
 class Job(NamedTuple):
@@ -60,13 +65,13 @@ class Job(NamedTuple):
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
-          after: AfterEpoch | None = None) -> None:
+          watch: Watch | None = None) -> None:
     """Train ``job.network`` in place for so many epochs, the first of which has the number ``first``, and append the figures of
     each to ``history``.
 
     Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss +
     penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move; and
-    what ``after`` adds to them.
+    what ``watch`` measures besides.
 
     Raises DivergedError in the first step whose objective is not finite, or that leaves a parameter or a moment of the
     optimizer that is not: parameters and optimizer then are, to the byte, as they were before that step, and the history ends
@@ -87,7 +92,7 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
                     progress.batch(epoch, step / len(batches), sums.sum() / seen)
                 if stop:
                     raise KeyboardInterrupt
-            if record(history, figures_of(*(sums / seen)), epoch, progress, after):
+            if record(history, figures_of(*(sums / seen)), epoch, progress, watch):
                 return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
@@ -138,15 +143,16 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
     return figures_of(loss_sum / len(X), network.penalty_of([total / len(X) for total in sums], batch_size))
 
 
-def record(history: History, figures: Figures, epoch: int, progress: Progress | None, after: AfterEpoch | None) -> bool:
+def record(history: History, figures: Figures, epoch: int, progress: Progress | None, watch: Watch | None) -> bool:
     """Append the figures of an epoch to the history, report it, and return whether training ends here."""
-    done = after is not None and after(epoch, figures)
+    if watch:
+        figures.update(watch.measure())
     log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in figures.items()))
     for name, value in figures.items():
         history.setdefault(name, []).append(value)
     if progress:
         progress.epoch(epoch, figures)
-    return done
+    return watch is not None and watch.enough(figures)
 
 
 def figures_of(loss: float, penalty: float) -> Figures:

@@ -385,7 +385,32 @@ def test_a_terminal_gets_one_line_that_rewrites_itself(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     fitted(verbose=1)
     text = sys.stderr.getvalue()
+    assert text.startswith("\r\x1b[Kepoch 1/2\r")  # before the first step
     assert "\n" not in text and "epoch 2/2" in text and " left" in text and text.endswith("\r\x1b[K")
+
+
+def test_a_terminal_says_at_once_that_something_compiles_which_is_not_taken_for_speed(monkeypatch):
+    import io
+    import types
+
+    from ae_scratch import progress
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+    clock = iter([0.0, 10.0, 11.0, 20.0, 21.0, 22.0])  # seconds: started; two looks at an epoch, its end; two at the next one
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setenv("TERM", "xterm")
+    shown = progress.Progress(5, stream=Terminal())
+    shown.begin(2, "compiling")
+    shown.batch(2, 0.25, 0.5)
+    shown.batch(2, 0.5, 0.5)  # a quarter of an epoch in a second: ten are left
+    shown.epoch(2, {"objective": 0.5})
+    shown.batch(3, 0.25, 0.5)
+    shown.batch(3, 0.75, 0.5)  # half an epoch in a second: two and a half are left
+    assert shown.stream.getvalue().split("\r\x1b[K")[1:] == [
+        "epoch 3/5  compiling", "epoch 3/5  50%  objective 0.5000  10.0 s left", "epoch 3/5  objective 0.5000  20.0 s",
+        "epoch 4/5  75%  objective 0.5000  2.5 s left"]
 
 
 @pytest.mark.parametrize("seconds, text", [(4.24, "4.2 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (59.96, "60.0 s")])

@@ -186,6 +186,17 @@ def test_learning_rates_of_each_epoch(engine):
 
 
 @ENGINES
+def test_the_history_holds_the_epoch_that_callbacks_see(engine):
+    seen = []
+
+    def watch(training):
+        last = {name: values[-1] for name, values in training.history.items()}
+        seen.append((training.epoch, {len(values) for values in training.history.values()}, last == training.figures))
+    model(engine=engine, epochs=2).fit(X, validation_data=X_VAL, callbacks=[watch])
+    assert seen == [(1, {1}, True), (2, {2}, True)]
+
+
+@ENGINES
 def test_any_callable_ends_the_training(engine):
     fitted = model(engine=engine).fit(X, callbacks=[lambda training: training.epoch == 2])
     assert state(fitted) == state(model(engine=engine, epochs=2).fit(X))

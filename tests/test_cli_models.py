@@ -347,6 +347,9 @@ def test_info_tells_all(model, folder, capsys):
     assert about["feature_names"] == list(sensors.COLUMNS) and about["sha256"] in text and about["parameters"] == 142
     assert about["bytes"] == (folder / "m.safetensors").stat().st_size
     assert about["scaling"]["offset"] == model.scaling_.offset.tolist()
+    model.set_params(engine="numba").save("compiled.safetensors")
+    assert cli.main(["info", "compiled.safetensors", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["engine"] == "numba"  # as it was trained
 
 
 def test_the_hash_is_that_of_the_weights(model, capsys):

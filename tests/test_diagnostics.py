@@ -296,6 +296,16 @@ def test_the_feature_that_was_tampered_with_comes_first():
     assert str(worst).startswith("c: ") and str(worst).endswith("times the usual error")
 
 
+def test_features_go_by_the_names_of_a_data_frame():
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(np.hstack([TABLE * [1, 1, 1e4, 1, 0.1], np.ones((400, 1))]), columns=list("abcdef"))
+    uneven, constant = "feature c ranges over", "1 of 6 features are constant (f)"
+    for found in (check_data(X, model(code_size=2)), check_data(X.to_numpy(), model(code_size=2), list("abcdef"))):
+        assert constant in str(found) and uneven in str(found)
+    ae = model((), 2, epochs=1, scaling="standard").fit(X)
+    assert {error.feature for row in anomalous_features(ae, X[:9], X) for error in row} <= set("abcdef")
+
+
 def test_a_feature_without_usual_errors_has_a_finite_multiple():
     ae = model((), 1, epochs=1).fit(np.zeros((9, 2)))
     ae.set_weights({name: 0 * array for name, array in ae.get_weights().items()})

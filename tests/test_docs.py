@@ -35,3 +35,13 @@ def test_links_to_other_pages_lead_somewhere(page):
 def test_blocks_are_found_wherever_they_stand():
     assert blocks("a\n```python\nx = 1\n```\n- b\n\n  ```python\n  if x:\n      y = 2\n  ```\n```sh\nls\n```\n") == [
         "x = 1\n", "if x:\n    y = 2\n"]
+
+
+def test_every_feature_that_people_expect_is_held_by_a_test():
+    folder, rows = pathlib.Path(__file__).parent, (PAGES[0].parent / "features.md").read_text(encoding="utf-8").splitlines()
+    expected = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if "| must |" in row or "| should |" in row]
+    assert len(expected) == 31
+    for feature, _, ours, *_, test in expected:
+        name, _, function = test.strip("`").partition("::")
+        text = (folder / name).read_text(encoding="utf-8")
+        assert ours not in ("", "-") and (not function or f"def {function}(" in text), feature

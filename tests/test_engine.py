@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import oracle
 import pytest
 from cases import Case, agree
 
+import ae_scratch
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
                         L1Activity, MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh, TiedDense)
 from ae_scratch import training
 from ae_scratch.engine import driver
 from ae_scratch.training import Job
 
+PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 X = np.random.default_rng(0).uniform(size=(150, 45))
 
 
@@ -281,32 +284,48 @@ def test_the_pace_tries_every_number_and_keeps_the_fastest(monkeypatch):
 
 SECOND_PROCESS = """
 import sys, numpy as np
-from numba.core import event
+from numba.core import bytecode, event
 from ae_scratch import Autoencoder
-compiled = []
+compiled, files, original = [], set(), bytecode.FunctionIdentity.from_function
+def from_function(function):
+    files.add(function.__code__.co_filename)
+    return original(function)
+bytecode.FunctionIdentity.from_function = from_function
 class Listener(event.Listener):
     def on_start(self, e): compiled.append(e)
     def on_end(self, e): pass
 with event.install_listener("numba:compile", Listener()):
     Autoencoder((4,), 2, epochs=1, random_state=0, engine="numba").fit(np.random.default_rng(0).random((64, 8)))
-print(len(compiled))
+print(len(compiled), *files, sep="\\n")
 """
 
 
 def test_a_second_process_compiles_nothing(tmp_path):
     environment = {**{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}, "XDG_CACHE_HOME": str(tmp_path)}
-    counts = [int(subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, capture_output=True, text=True,
-                                 check=True).stdout) for _ in range(2)]
-    assert counts[0] > 10 and counts[1] == 0
+    (first, *files), (second, *_) = [subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, text=True,
+                                                    capture_output=True, check=True).stdout.splitlines() for _ in range(2)]
+    assert int(first) > 10 and int(second) == 0
+    assert_hashed(files)
+    with pytest.raises(AssertionError, match="callbacks"):  # the check can fail
+        assert_hashed([*files, str(PACKAGE / "callbacks.py")])
     folder, = (tmp_path / "ae_scratch" / "compiled").iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+
+
+def assert_hashed(files):
+    """The files of the package that were compiled are among those whose change makes a new cache."""
+    from ae_scratch.kernels import cache
+
+    hashed = {path for pattern in cache.SOURCES for path in PACKAGE.glob(pattern)}
+    ours = {path for path in map(pathlib.Path, files) if PACKAGE in path.parents}
+    assert len(ours) > 5 and ours <= hashed, ours - hashed
 
 
 def test_without_a_place_for_the_cache_it_still_works(tmp_path):
     (tmp_path / "file").write_text("")
     environment = {**{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}, "XDG_CACHE_HOME": str(tmp_path / "file")}
     done = subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and int(done.stdout) > 10, done.stderr
+    assert done.returncode == 0 and int(done.stdout.split()[0]) > 10, done.stderr
 
 
 def test_the_fingerprint_changes_with_the_sources_and_numbas_settings_stay(monkeypatch, tmp_path):
@@ -320,7 +339,9 @@ def test_the_fingerprint_changes_with_the_sources_and_numbas_settings_stay(monke
     (tmp_path / "layers.py").write_text("x = 1")
     second = cache.fingerprint()
     (tmp_path / "layers.py").write_text("x = 2")
-    assert len({first, second, cache.fingerprint()}) == 3
+    third = cache.fingerprint()
+    (tmp_path / "report.py").write_text("x = 1")
+    assert len({first, second, third}) == 3 and cache.fingerprint() == third
     cache.cached_jit(nogil=True)(lambda: 1)
     assert numba.config.CACHE_DIR == before
 

@@ -10,10 +10,11 @@ import ae_scratch
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
 FLOORS = [  # a module imports from its own floor and from those below
     {"kernels", "errors", "files", "safetensors", "machine"},
-    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca"},
-    {"network", "architecture"}, {"training"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
+    {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca",
+     "comparison", "bugs"},
+    {"network", "architecture", "exercises"}, {"training", "trace"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
     {"autoencoder", "persistence", "export"},
-    {"datasets", "diagnostics"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
+    {"datasets", "diagnostics", "explorer"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 
 def imports_of(path):
@@ -43,6 +44,19 @@ def test_importing_loads_nothing_heavy():
     assert "ae_scratch" in loaded and len([name for name in names if not name.startswith("ae_scratch")]) < 30
     assert not {"numba", "llvmlite", "scipy", "pandas", "matplotlib", "sklearn", "urllib", "ssl", "argparse", "inspect",
                 "difflib"} & loaded
+
+
+def test_modules_are_there_when_asked_for():
+    code = """
+import sys, ae_scratch
+assert not {"ae_scratch.plots", "ae_scratch.diagnostics", "ae_scratch.datasets"} & set(sys.modules)
+assert {"plots", "diagnostics", "datasets"} <= set(dir(ae_scratch))
+assert ae_scratch.plots.filters and ae_scratch.diagnostics.check_data and ae_scratch.datasets.make_digits
+assert ae_scratch.callbacks.EarlyStopping is ae_scratch.EarlyStopping and "matplotlib" not in sys.modules
+ae_scratch.plot
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "AttributeError: module 'ae_scratch' has no attribute 'plot'" in done.stderr, done.stderr
 
 
 def test_works_where_optional_packages_are_absent():

@@ -475,7 +475,9 @@ BAD = {
     "image of NaN": (lambda: plots.image_rows({"x": np.full((1, 4), np.nan)}), "x contains NaN or infinity"),
     "count 0": (lambda: plots.image_rows({"x": DIGITS}, count=0), "count must be at least 1, got 0"),
     "count 2.5": (lambda: plots.filters(WEIGHTS, count=2.5), "count must be an integer, got 2.5"),
-    "W not a matrix": (lambda: plots.filters(np.ones(784)), r"W of shape \(pixels, units\), got shape \(784,\)"),
+    "W not a matrix": (lambda: plots.filters(np.ones(784)), r"W of shape \(pixels, units\), such as .*, got shape \(784,\)"),
+    "a model for W": (lambda: plots.filters(Autoencoder()), r"such as ae.get_weights\(\)\['encoder.0.W'\], got shape \(\)"),
+    "codes for their statistics": (lambda: plots.unit_activity(np.ones((3, 2))), r"code_statistics\(ae, X\) returns, got nd"),
     "W not square": (lambda: plots.filters(np.ones((10, 3))), "square number of pixels for W .*, got 10"),
     "infinite W": (lambda: plots.filters(np.full((4, 3), np.inf)), "W contains NaN or infinity"),
     "no curves": (lambda: plots.loss_curves({}), "at least one entry in curves, got an empty dict"),
@@ -510,7 +512,7 @@ BAD.update({
     "unknown method": (lambda: plots.latent_scatter(CODES, method="tnse"), "did you mean 'tsne'"),
     "floor below 0": (lambda: plots.loss_curves({"x": [1]}, floor=-1), "floor must be finite and at least 0"),
 })
-TYPE_ERRORS = ("rows without labels", "count 2.5", "curve of words")
+TYPE_ERRORS = ("rows without labels", "count 2.5", "curve of words", "codes for their statistics")
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -24,9 +24,12 @@ def state(fitted, X, y=None):
     return b"".join(array.tobytes() for array in arrays), fitted.history_, fitted.evaluate(X, y)
 
 
-@ENGINES
-@pytest.mark.parametrize("noise", [None, GaussianNoise(0.4, clip=(0, 1)), GaussianNoise(0.4, redraw="once")])
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "mse"])
+NOISES = [None, GaussianNoise(0.4, clip=(0, 1)), GaussianNoise(0.4, redraw="once")]
+CASES = [("numpy", noise, loss) for noise in NOISES for loss in ("binary_crossentropy", "mse")]
+CASES += [("numba", noise, "binary_crossentropy") for noise in NOISES]  # each combination is compiled: seconds
+
+
+@pytest.mark.parametrize("engine, noise, loss", CASES)
 def test_bytes_give_the_bits_of_scaled_rows(engine, noise, loss):
     settings = dict(engine=engine, noise=noise, loss=loss)
     expected, fitted = model(**settings).fit(ROWS), model(scaling="bytes", **settings).fit(BYTES)
@@ -46,8 +49,7 @@ def test_targets_of_their_own_and_floats_are_scaled_too(engine):
         assert state(fitted, X, y) == state(expected, ROWS, ROWS[::-1])
 
 
-@ENGINES
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("engine, dtype", [("numpy", "float32"), ("numpy", "float64"), ("numba", "float32")])
 def test_without_scaling_bytes_are_numbers(engine, dtype):
     settings = dict(engine=engine, loss="mse", dtype=dtype, noise=GaussianNoise(3.0))
     few = BYTES % 3

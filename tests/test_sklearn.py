@@ -155,6 +155,10 @@ def test_columns_of_several_types():
     numbers = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1]])
     assert np.array_equal(model.encode(mixed), autoencoder().fit(numbers).encode(numbers))
     assert np.array_equal(model.encode(mixed), model.encode(mixed.astype(object)))
+    with pytest.raises(ValueError, match="contains NaN, first in row 1, column 'speed': remove"):
+        autoencoder().fit(pd.DataFrame({"a": [0.0, 1.0], "speed": [1.0, np.nan]}))
+    with pytest.raises(TypeError, match="to float: 'Monday' in column 'day': convert it, or leave it out"):
+        autoencoder().fit(pd.DataFrame({"speed": [1.0, 2.0], "day": ["Monday", "Tuesday"]}))
     with pytest.raises(TypeError, match="real numbers: .*NAType"):
         model.encode(mixed.astype("Int64").mask(mixed.a > 0))
 

@@ -63,7 +63,8 @@ def test_columns_without_names_go_by_number_or_are_given_names(tmp_path):
 
 
 @pytest.mark.parametrize("how, message", [
-    ({"columns": ["a", "d"]}, "there is no column 'd': expected names among a, b, c"), ({"drop": ["d"]}, "no column 'd'"),
+    ({"columns": ["a", "d"]}, "there is no column 'd': expected names among a, b, c"),
+    ({"columns": ["d", "a", "e"]}, "no column 'd' or 'e': expected"), ({"drop": ["d"]}, "no column 'd'"),
     ({"drop": ["a", "b", "c"]}, "every column is dropped"), ({"columns": ["a", "a"]}, "the column 'a' is there twice")])
 def test_columns_that_are_not_there(tmp_path, how, message):
     with pytest.raises(ValueError, match=message):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DivergedError
-from . import bench, data, gradcheck, info, plot, reproduce, score, train, use
+from . import bench, data, explore, gradcheck, info, plot, reproduce, score, study, train, use
 from .options import Parser
 from .settings import in_options
 
@@ -47,7 +47,7 @@ def parser() -> Parser:
     top = Parser("ae-scratch", usage="ae-scratch COMMAND ...", description=f"Autoencoders from scratch.\n\n{OVERVIEW}")
     top.add_argument("--version", action="version", version=f"ae-scratch {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", prog="ae-scratch", required=True)
-    for command in train, use, score, info, plot, data, gradcheck, reproduce, bench:
+    for command in train, use, score, info, plot, explore, data, gradcheck, study, reproduce, bench:
         command.add(commands)
     return top
 

@@ -113,14 +113,15 @@ def _about(table: Table) -> dict[str, Any]:
     features = {name: {what: float(values[i]) for what, values in figures.items()} for i, name in enumerate(table.names or ())}
     low, high = float(X.min()), float(X.max())
     return {"rows": len(X), "columns": X.shape[1], "dtype": str(X.dtype), "min": low, "max": high, "mean": float(X.mean()),
-            "features": features, "hints": _hints(X, low, high)}
+            "features": features, "hints": _hints(table, low, high)}
 
 
-def _hints(X: np.ndarray, low: float, high: float) -> list[str]:
+def _hints(table: Table, low: float, high: float) -> list[str]:
     """How to train on such data, and what may go wrong then, as far as their beginning shows it."""
     from ..autoencoder import Autoencoder
     from ..diagnostics import check_data
 
+    X = table.X
     if X.dtype == np.uint8:
         how, model = "bytes: train with --scaling bytes", Autoencoder(code_size=1, scaling="bytes")
     elif 0 <= low and high <= 1:
@@ -128,7 +129,7 @@ def _hints(X: np.ndarray, low: float, high: float) -> list[str]:
     else:
         how = "not in [0, 1]: train with --scaling standard --loss mse, or --scaling minmax"
         model = Autoencoder(code_size=1, scaling="standard", loss="mse")
-    return [how, *map(str, check_data(X[:CHECKED], model))]
+    return [how, *map(str, check_data(X[:CHECKED], model, table.names))]
 
 
 def _flat(images: np.ndarray) -> np.ndarray:

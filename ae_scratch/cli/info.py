@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is known of the model."""
-    model, names = load(options)
+    model, names = load(options, engine=None)  # as it was trained
     about = _about(model, names, options.model)
     if options.json:
         put_json(about)

@@ -86,14 +86,15 @@ def read(options: argparse.Namespace, path: str | None = None, columns: Sequence
     return table
 
 
-def load(options: argparse.Namespace) -> tuple[Autoencoder, list[str] | None]:
+def load(options: argparse.Namespace, engine: str | None = "numpy") -> tuple[Autoencoder, list[str] | None]:
     """Return the model, and the names of the columns it was trained on, or None where they had none.
 
-    It is run by NumPy, which starts at once, and takes arrays: it is ``read`` that finds its columns by their names.
+    It is run by NumPy, which starts at once, unless another engine is named or None, its own; and takes arrays: it is ``read``
+    that finds its columns by their names.
     """
     from ..autoencoder import Autoencoder
 
-    model = Autoencoder.load(options.model, engine="numpy")
+    model = Autoencoder.load(options.model, engine)
     known = vars(model).pop("feature_names_in_", None)
     return model, None if known is None else [str(name) for name in known]
 

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     table = read(options)
     if not options.quiet:
         say(f"{options.data}: {size(table.X)}")
-        _warn(model, table.X)
+        _warn(model, table)
     started = time.perf_counter()
     try:
         _fit(model, table, options)
@@ -70,11 +70,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _warn(model: Autoencoder, X: np.ndarray) -> None:
+def _warn(model: Autoencoder, table: Table) -> None:
     """Say what may keep the model from learning these data, as far as their beginning shows it."""
     from ..diagnostics import check_data
 
-    for warning in check_data(X[:CHECKED], model):
+    for warning in check_data(table.X[:CHECKED], model, table.names):
         say(in_options(f"warning: {warning}"))
 
 
@@ -112,5 +112,6 @@ def _sentences(summary: dict[str, Any]) -> str:
     names = [name for name in last if last["penalty"] or name in ("loss", "val_loss")]
     figures = ", ".join(f"{name} {last[name]:.4g}" for name in names)
     sizes = "-".join(map(str, summary["sizes"]))
-    return (f"{summary['file']}: {sizes}, {summary['parameters']:,} parameters; {summary['epochs']:,} epochs in "
+    epochs = f"{summary['epochs']:,} epoch{'s'[:summary['epochs'] != 1]}"
+    return (f"{summary['file']}: {sizes}, {summary['parameters']:,} parameters; {epochs} in "
             f"{summary['seconds']:.1f} s, seed {summary['seed']}: {figures} ({summary['loss']})")

@@ -76,7 +76,8 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
         chosen, names, left_out = _choose(None, X.shape[1], columns, drop)
         return Table(X if chosen == list(range(X.shape[1])) else X[:, chosen], names, left_out)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataFormatError(f"{_called(name)}: expected CSV in UTF-8, found a damaged or other file ({error})") from error
+        raise DataFormatError(f"{_called(name)}: expected CSV in UTF-8, found a damaged or other file ({error}): save it "
+                              "in that encoding") from error
     except ValueError as error:
         text = str(error)
         raise type(error)(text if text.startswith(name) else f"{_called(name)}: {text}") from error
@@ -264,7 +265,7 @@ def _choose(heads: list[str] | None, width: int, columns: Sequence[str] | None,
     wanted = [name for name in (known if columns is None else columns) if name not in drop]
     unknown = [name for name in (*(columns or ()), *drop) if name not in known]
     if unknown:
-        raise ValueError(f"there is no column {_listed([repr(name) for name in unknown])}: expected names among {_listed(known)}")
+        raise ValueError(f"there is no column {' or '.join(map(repr, unknown[:8]))}: expected names among {_listed(known)}")
     if not wanted:
         raise ValueError("every column is dropped: nothing is left to read")
     double = [name for name in wanted if known.count(name) > 1 or wanted.count(name) > 1]

@@ -52,7 +52,8 @@ def anomalous_features(ae: Autoencoder, X: Any, X_normal: Any, names: Sequence[s
     """Return, for each row of X, the features that are reconstructed worst, the worst first.
 
     Each feature's squared error is set against its mean over the normal rows: a feature that is always hard to reconstruct
-    does not come first. names: of the features, "0", "1", ... by default; top: how many features of each row.
+    does not come first. names: of the features, by default those of the data frame that the model was fitted to, else "0", "1",
+    ...; top: how many features of each row.
 
     Raises NotFittedError before ``fit``, ValueError for other numbers of features or names.
 
@@ -65,7 +66,8 @@ def anomalous_features(ae: Autoencoder, X: Any, X_normal: Any, names: Sequence[s
     """
     inputs.whole(top, "top")
     typical: Array = ae.reconstruction_error(X_normal, per_feature=True).mean(axis=0, dtype=np.float64)
-    names = [str(i) for i in range(len(typical))] if names is None else [str(name) for name in names]
+    known = getattr(ae, "feature_names_in_", range(len(typical)))
+    names = [str(name) for name in (known if names is None else names)]
     if len(names) != len(typical):
         raise ValueError(f"expected {len(typical)} names, one for each feature, got {len(names)}")
     times = ae.reconstruction_error(X, per_feature=True) / np.maximum(typical, np.finfo(np.float32).tiny)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..inputs import column_names
 from ..kernels.reference import Array
 from ..scaling import BYTES, extremes
 from .baselines import as_data
@@ -32,12 +33,14 @@ class DataWarning(NamedTuple):
         return f"{self.problem}: {self.advice}"
 
 
-def check_data(X: Any, ae: Autoencoder) -> list[DataWarning]:
+def check_data(X: Any, ae: Autoencoder, names: Sequence[str] | None = None) -> list[DataWarning]:
     """Return what makes X (n, features) hard for the settings of ``ae``, fitted or not; an empty list if nothing was found.
 
     It looks for values that the loss or the output cannot reach, bytes that nobody scaled, constant features, features of very
     different ranges, outliers (values further than 10 interquartile ranges from the quartiles, which are those of up to
     10,000 rows), repeated rows, fewer than 10 rows for each unit of the code, and codes that are large enough to copy.
+
+    names: of the features, by default those of a data frame's columns, else their numbers from 0.
 
     Raises TypeError or ValueError, as ``fit`` does, for what is no matrix of finite numbers.
 
@@ -46,11 +49,13 @@ def check_data(X: Any, ae: Autoencoder) -> list[DataWarning]:
     >>> print(*check_data(X, Autoencoder(code_size=2)), sep="\\n")
     values from 0 to 255 for loss='binary_crossentropy', which takes [0, 1]: these look like bytes: set scaling='bytes'
     """
+    known = column_names(X) if names is None else names
     X = as_data(X)
+    names = [str(name) for name in (range(X.shape[1]) if known is None else known)]
     low, high = extremes(X)
-    checks = [_range(X, low.min(), high.max(), ae), _constant(low, high)]
+    checks = [_range(X, low.min(), high.max(), ae), _constant(low, high, names)]
     if X.dtype != np.uint8 and (low.min() < 0 or high.max() > 1):  # pixels and the like are uneven for a reason
-        checks += [_uneven(low, high, ae), _outliers(X, low, high)]
+        checks += [_uneven(low, high, ae, names), _outliers(X, low, high, names)]
     checks += [_repeated(X), _few_rows(X, ae), _overcomplete(X, ae)]
     return [warning for found in checks for warning in found]
 
@@ -74,30 +79,31 @@ def _range(X: Array, low: float, high: float, ae: Autoencoder) -> Iterator[DataW
         yield DataWarning(f"whole numbers from {low:g} to {high:g}, which look like bytes", "set scaling='bytes'")
 
 
-def _constant(low: Array, high: Array) -> Iterator[DataWarning]:
+def _constant(low: Array, high: Array, names: Sequence[str]) -> Iterator[DataWarning]:
     constant = np.flatnonzero(low == high)
     if len(constant):
-        yield DataWarning(f"{len(constant)} of {len(low)} features are constant ({_names(constant)})",
+        yield DataWarning(f"{len(constant)} of {len(low)} features are constant ({_listed(constant, names)})",
                           "harmless in images; leave them out of a table, where they hide in the mean error")
 
 
-def _uneven(low: Array, high: Array, ae: Autoencoder) -> Iterator[DataWarning]:
+def _uneven(low: Array, high: Array, ae: Autoencoder, names: Sequence[str]) -> Iterator[DataWarning]:
     """Features whose ranges differ so much that the error is all about one of them."""
     ranges = np.where(high > low, high - low, np.nan)
     if ae.scaling in (None, "bytes") and not np.isnan(ranges).all() and np.nanmax(ranges) > UNEVEN * np.nanmin(ranges):
         wide, narrow = int(np.nanargmax(ranges)), int(np.nanargmin(ranges))
-        yield DataWarning(f"feature {wide} ranges over {ranges[wide]:.3g}, feature {narrow} over {ranges[narrow]:.3g}: the "
-                          "error is all about the first", "set scaling='standard' or scaling='minmax'")
+        yield DataWarning(f"feature {names[wide]} ranges over {ranges[wide]:.3g}, feature {names[narrow]} over "
+                          f"{ranges[narrow]:.3g}: the error is all about the first", "set scaling='standard' or scaling='minmax'")
 
 
-def _outliers(X: Array, low: Array, high: Array) -> Iterator[DataWarning]:
+def _outliers(X: Array, low: Array, high: Array, names: Sequence[str]) -> Iterator[DataWarning]:
     first, third = np.quantile(X[:: -(-len(X) // SAMPLE)], (0.25, 0.75), axis=0)
     reach = FAR * (third - first)
     far = np.flatnonzero((reach > 0) & ((low < first - reach) | (high > third + reach)))
     if len(far):
         worst = int(far[np.argmax(np.maximum(first - low, high - third)[far] / reach[far])])
-        yield DataWarning(f"{len(far)} of {len(low)} features have outliers ({_names(far)}); half of feature {worst} lies from "
-                          f"{first[worst]:.3g} to {third[worst]:.3g}, all of it from {low[worst]:.3g} to {high[worst]:.3g}",
+        yield DataWarning(f"{len(far)} of {len(low)} features have outliers ({_listed(far, names)}); half of feature "
+                          f"{names[worst]} lies from {first[worst]:.3g} to {third[worst]:.3g}, all of it from {low[worst]:.3g} "
+                          f"to {high[worst]:.3g}",
                           "look at them; clip them, or take the logarithm of a skewed feature")
 
 
@@ -120,7 +126,7 @@ def _overcomplete(X: Array, ae: Autoencoder) -> Iterator[DataWarning]:
                           f"set a code_size below {X.shape[1]}, l1_activity or noise")
 
 
-def _names(features: Array) -> str:
-    """The first few features by number."""
-    shown = ", ".join(str(feature) for feature in features[:NAMED])
+def _listed(features: Array, names: Sequence[str]) -> str:
+    """The names of the first few features."""
+    shown = ", ".join(names[feature] for feature in features[:NAMED])
     return f"{shown}, ..." if len(features) > NAMED else shown

@@ -25,8 +25,8 @@ from ..penalties import KLActivity, L1Activity
 from ..progress import Progress
 from ..scaling import Scaling
 from ..streaming import Batches, file_of, release
-from ..training import (AfterEpoch, Checkpoint, Figures, History, Job, all_finite, batch_of, figures_of, interrupt_deferred,
-                        problem, record, replay)
+from ..training import (Checkpoint, Figures, History, Job, Watch, all_finite, batch_of, figures_of, interrupt_deferred, problem,
+                        record, replay)
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
 
@@ -287,7 +287,7 @@ def settings_of(optimizer: SGD | Adam) -> tuple[float, float, float, float]:
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
-          after: AfterEpoch | None = None, threads: int | None = None) -> None:
+          watch: Watch | None = None, threads: int | None = None) -> None:
     """Do what ``training.train`` does, compiled. threads: how many, None for as many as turn out to pay."""
     pace = Pace(threads)
     engine = Engine(job, max(pace.candidates))
@@ -295,7 +295,7 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
     with interrupt_deferred() as interrupted, engine.files():
         for epoch in range(first, first + epochs):
             figures = train_epoch(engine, pace, epoch, progress, interrupted)
-            if record(history, figures, epoch, progress, after):
+            if record(history, figures, epoch, progress, watch):
                 return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt

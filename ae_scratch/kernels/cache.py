@@ -1,7 +1,8 @@
 """Where compiled code is kept from one process to the next.
 
-In a folder of the user's cache, whose name is a hash of the package's sources, of the versions of Python, Numba and NumPy, and
-of the CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is ever found.
+In a folder of the user's cache, whose name is a hash of the sources it is made from, of the versions of Python, Numba and
+NumPy, and of the CPU it is compiled for: code of other sources or for another machine has another folder, and nothing stale is
+ever found.
 Numba's cache runs what it reads, so the folder is used only if nobody else can write there; where none can be had, code is
 compiled anew each time. A user's own ``NUMBA_CACHE_DIR`` comes first.
 
@@ -40,6 +41,8 @@ from .simd import cpu_features
 log = logging.getLogger(__name__)
 
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
+SOURCES = ("kernels/*.py", "engine/*.py", "network.py", "layers.py", "losses.py", "penalties.py", "optimizers.py",
+           "noise.py")  # of compiled code and of the constants in it
 FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
 
 
@@ -145,7 +148,7 @@ def fingerprint() -> str:
     versions = numba.__version__, np.__version__, sys.implementation.cache_tag, platform.machine(), sys.platform, cpu_features()
     digest = hashlib.sha256(repr((versions, [getattr(numba.config, flag, None) for flag in FLAGS])).encode())
     package = Path(__file__).parent.parent
-    for source in sorted(package.rglob("*.py")):
+    for source in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
         digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
     return digest.hexdigest()[:24]
 

@@ -96,6 +96,8 @@ def unit_activity(statistics: CodeStatistics, title: str = "", ax: Axes | None =
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['dead: 1 of 3 units', 'active: 50.0 % of all codes']
     """
+    if not hasattr(statistics, "active"):
+        raise TypeError(f"expected what diagnostics.code_statistics(ae, X) returns, got {type(statistics).__name__}")
     shares, dead = 100 * statistics.active, statistics.dead
     figure, ax = plot_axes(ax, title, "code unit", "active in % of the rows")
     ax.bar(np.arange(len(shares)), shares, 0.8, label=f"active: {shares.mean():.1f} % of all codes", **area(0))

@@ -34,7 +34,8 @@ def filters(W: Any, title: str = "", count: int = 10, ax: Axes | None = None) ->
     (2, 10)
     """
     if np.ndim(W) != 2:
-        raise ValueError(f"expected W of shape (pixels, units), got shape {np.shape(W)}")
+        raise ValueError(f"expected W of shape (pixels, units), such as ae.get_weights()['encoder.0.W'], got shape "
+                         f"{np.shape(W)}")
     images = as_images(np.asarray(W).T, "W", count)
     end = float(np.quantile(np.abs(images), QUANTILE) or 1.0)
     return _maps(images, (-end, end), "both", "weight of the pixel", title, ax)

@@ -1,0 +1,157 @@
+"""The exercises: solutions are judged right, every common mistake gets its hint, and ``compare`` tells right from wrong."""
+
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ae_scratch import compare, exercises
+from ae_scratch.exercises.problems import problems
+
+
+@pytest.fixture(scope="module")
+def solutions(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exercises") / "solutions.py"
+    path.write_text(exercises.text(solutions=True), encoding="utf-8")
+    return runpy.run_path(str(path))
+
+
+def verdicts(solutions, name, answer):
+    """What is said of one function's answers if it is written like this."""
+    problem = next(problem for problem in problems() if problem.function == name)
+    found = exercises.check({**solutions, name: answer})
+    mine = [v for v in found if v.name.startswith(name.removesuffix("backward").rstrip("_") + ": ")]
+    assert len(mine) == len(problem.answers) and all(v.ok for v in found if v not in mine)
+    return mine
+
+
+def test_the_solutions_are_right(solutions):
+    found = exercises.check(solutions)
+    assert all(verdict.ok for verdict in found) and len(found) == 20
+    assert exercises.report(found).endswith("20 of 20 answers are right")
+
+
+def test_the_exercises_are_the_solutions_without_answers():
+    empty, full = exercises.text(), exercises.text(solutions=True)
+    assert empty.count("raise NotImplementedError  # your answer") == len(problems()) == 10
+    assert {line for line in empty.splitlines()} - {line for line in full.splitlines()} == {
+        "    raise NotImplementedError  # your answer"}
+    assert "W.T" not in empty.replace("code @ W.T + b2", "") and "relu_forward" in empty
+
+
+def test_an_empty_file_is_judged_by_running_it(tmp_path):
+    path = tmp_path / "exercises.py"
+    path.write_text(exercises.text(), encoding="utf-8")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True)
+    assert done.returncode == 3 and done.stderr == ""
+    assert done.stdout.count("not answered yet") == 20 and done.stdout.endswith("0 of 20 answers are right\n")
+
+
+def test_the_answers_do_not_depend_on_the_library_alone(solutions):
+    """The solutions, which share no code with the layers, against differences of the forward passes beside them."""
+    rng = np.random.default_rng(0)
+    X, W1, W2 = rng.uniform(size=(5, 4)), rng.normal(size=(4, 3)), rng.normal(size=(3, 4))
+    b1, b2, lam = rng.normal(size=3), rng.normal(size=4), 0.1
+    f = lambda: solutions["autoencoder_forward"](X, W1, b1, W2, b2, lam)[-1]  # noqa: E731
+    *cache, _ = solutions["autoencoder_forward"](X, W1, b1, W2, b2, lam)
+    _, dW2, db2, _, _, dW1, db1 = solutions["autoencoder_backward"](X, W1, W2, lam, *cache)
+    for array, gradient in ((W1, dW1), (b1, db1), (W2, dW2), (b2, db2)):
+        for i in np.ndindex(array.shape):
+            value, ends = array[i], []
+            for array[i] in (value + 1e-6, value - 1e-6):
+                ends.append(f())
+            array[i] = value
+            assert gradient[i] == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-8)
+
+
+MISTAKES = {
+    "mask": ("relu_backward", lambda dY, Y: dY, 0, "a mask is missing"),
+    "no chain": ("relu_backward", lambda dY, Y: (Y > 0) * 1.0, 0, "multiplies it with dY"),
+    "transpose that fits": ("affine_backward", lambda dY, X, W: (dY @ W, X.T @ dY, dY.sum(axis=0)), 0, "a transpose is missing"),
+    "transpose that does not fit": ("affine_backward", lambda dY, X, W: (dY @ W.T, X @ dY, dY.sum(axis=0)), 1, "which factor"),
+    "dW transposed": ("affine_backward", lambda dY, X, W: (dY @ W.T, dY.T @ X, dY.sum(axis=0)), 1, "transpose of the answer"),
+    "broadcast sum": ("affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY, dY), 2, "the sum over the rows is missing"),
+    "kept dimension": ("affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY, dY.sum(axis=0, keepdims=True)), 2, "sum"),
+    "all summed": ("affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY, dY.sum()), 2, "too much was summed"),
+    "mean for sum": ("affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY, dY.mean(axis=0)), 2, "5 times too small"),
+    "sigmoid of its output": ("sigmoid_backward", lambda dY, Y: dY / (1 + np.exp(-Y)) * (1 - 1 / (1 + np.exp(-Y))), 0, "already"),
+    "sign": ("tanh_backward", lambda dY, Y: dY * (Y**2 - 1), 0, "the sign is wrong"),
+    "no factor 2": ("squared_error_backward", lambda Y, T: (Y - T) / Y.size, 0, "factor 2"),
+    "no 1/N": ("squared_error_backward", lambda Y, T: 2 * (Y - T) / Y.shape[1], 0, "1/N is missing"),
+    "no 1/n": ("cross_entropy_backward", lambda Z, T: (1 / (1 + np.exp(-Z)) - T) / len(Z), 0, "1/n is missing"),
+    "no mean at all": ("cross_entropy_backward", lambda Z, T: 1 / (1 + np.exp(-Z)) - T, 0, "20 times too large"),
+    "no cancellation": ("cross_entropy_backward",
+                        lambda Z, T: (1 / (1 + np.exp(-Z)) - T) * np.exp(-Z) / (1 + np.exp(-Z))**2 / Z.size, 0, "cancels"),
+    "penalty alone": ("l1_backward", lambda dY, A, lam: lam / len(A) * np.sign(A), 0, "is to be passed on"),
+    "penalty missing": ("l1_backward", lambda dY, A, lam: dY, 0, "share is missing"),
+    "penalty without 1/N": ("l1_backward", lambda dY, A, lam: dY + lam * np.sign(A), 0, "1/N is missing"),
+    "sign of zero": ("l1_backward", lambda dY, A, lam: dY + lam / len(A), 0, "at 0"),
+    "kl of each row": ("kl_backward", lambda dY, A, beta, rho: dY + beta / len(A) * ((1 - rho) / (1 - A) - rho / A), 0,
+                       "mean"),
+    "kl with the wrong sign": ("kl_backward", lambda dY, A, beta, rho: dY - beta / len(A) * (
+        (1 - rho) / (1 - A.mean(axis=0)) - rho / A.mean(axis=0)), 0, "sign"),
+    "one path": ("tied_backward", lambda dY, X, W, code: (X.T @ (dY @ W), (dY @ W).sum(axis=0), dY.sum(axis=0)), 0, "decoder's"),
+    "other path": ("tied_backward", lambda dY, X, W, code: (dY.T @ code, (dY @ W).sum(axis=0), dY.sum(axis=0)), 0, "encoder's"),
+    "nothing": ("relu_backward", lambda dY, Y: None, 0, ""),
+    "zeros": ("relu_backward", lambda dY, Y: 0 * dY, 0, "was not passed on"),
+    "nan": ("relu_backward", lambda dY, Y: dY * np.nan, 0, "NaN"),
+    "another number of results": ("affine_backward", lambda dY, X, W: dY @ W.T, 0, ""),
+    "an error": ("affine_backward", lambda dY, X: 1, 0, ""),
+}
+
+
+@pytest.mark.parametrize("mistake", list(MISTAKES))
+def test_a_common_mistake_gets_its_hint(solutions, mistake):
+    name, answer, which, hint = MISTAKES[mistake]
+    verdict = verdicts(solutions, name, answer)[which]
+    assert verdict.verdict == "wrong" and hint in verdict.hint and verdict.detail and (verdict.hint or not hint)
+
+
+def test_mistakes_inside_the_whole_autoencoder(solutions):
+    def answer(X, W1, W2, lam, z1, code, logits):
+        dlogits, dW2, db2, dcode, _, _, _ = solutions["autoencoder_backward"](X, W1, W2, lam, z1, code, logits)
+        return dlogits, dW2, db2, dcode, dcode, X.T @ dcode, dcode.sum(axis=0)
+    hints = [verdict.hint for verdict in verdicts(solutions, "autoencoder_backward", answer)]
+    assert hints[:4] == ["", "", "", ""] and "mask" in hints[4] and all("dz1 belongs" in hint for hint in hints[5:])
+
+
+def test_arguments_are_copies(solutions):
+    def spoil(dY, Y):
+        dY *= 0
+        return dY
+    assert not verdicts(solutions, "relu_backward", spoil)[0].ok
+
+
+# ---- compare --------------------------------------------------------------------------------------------------------
+
+
+def test_exact_rounding_wrong():
+    reference = np.linspace(-1, 3, 12).reshape(3, 4)
+    assert compare("a", reference.tolist(), reference).verdict == "exact"
+    assert compare("a", reference * (1 + 1e-15), reference).verdict == "rounding"
+    wrong = reference.copy()
+    wrong[1, 2] += 1e-6
+    wrong[2, 0] += 1
+    verdict = compare("a", wrong, reference)
+    numbers = f"expected {reference[1, 2]:.6g}, got {wrong[1, 2]:.6g}"
+    assert not verdict.ok and verdict.detail == f"2 of 12 numbers, first at [1, 2]: {numbers}"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_tolerance_is_a_thousand_units_in_the_last_place_of_the_largest(dtype):
+    reference = np.array([4.0, 0.5], dtype)
+    for units, ok in ((990, True), (1010, False)):
+        mine = reference + np.array([0, units * np.finfo(dtype).eps * 4], dtype)
+        assert compare("a", mine, reference).ok == ok
+
+
+def test_what_is_no_array_is_wrong():
+    for mine in (None, "text", [[1], [1, 2]]):
+        assert compare("a", mine, np.ones(2)).verdict == "wrong"
+
+
+def test_a_number_and_nothing():
+    assert compare("loss", 0.5, np.array(0.5)).verdict == "exact" and not compare("loss", 0.6, 0.5).ok
+    assert compare("empty", np.empty((0, 2)), np.empty((0, 2))).verdict == "exact"
