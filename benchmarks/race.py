@@ -25,6 +25,7 @@ from .machine import clean_environment, cores, features
 
 PAUSE = 0.3  # seconds; GNU's and LLVM's OpenMP spin for up to 0.2 by default, and nobody's defaults are changed here
 TOLERANCE, OWN_ORDER = 0.02, 0.05  # between the losses of contestants; of those that shuffle by themselves
+FLOATS, BYTES = "X.npy", "bytes.npy"  # files of the data
 Answer = dict[str, Any]
 
 
@@ -92,8 +93,8 @@ def pin(process: int, threads: int) -> None:
 def handed_over(X: np.ndarray, weights: Iterable[np.ndarray]) -> Iterator[str]:
     """A folder with what every contestant reads: the data as floats and as bytes, and the initial W and b of each layer."""
     with tempfile.TemporaryDirectory() as folder:
-        np.save(Path(folder, "X.npy"), X)
-        np.save(Path(folder, "bytes.npy"), np.rint(255 * X).astype(np.uint8))
+        np.save(Path(folder, FLOATS), X)
+        np.save(Path(folder, BYTES), np.rint(255 * X).astype(np.uint8))
         np.savez(Path(folder, "weights.npz"), *weights)
         yield folder
 

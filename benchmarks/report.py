@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .contestants import CONTESTANTS
-from .race import ratio, seconds
+from .race import BYTES, ratio, seconds
 
 Cell = dict[str, Any]
 FLOOR_BATCH = 32  # of the floor that goes with the roofline
@@ -103,9 +103,9 @@ def cold(cell: Cell) -> str:
 
 def from_bytes(cell: Cell) -> str:
     """Who read bytes in a cold start, if anybody."""
-    labels = [CONTESTANTS[name].label for name in cell["contestants"] if CONTESTANTS[name].from_bytes]
-    return (f"The first epoch and peak memory of {', '.join(labels)} are those of uint8 images, which it scales as it reads them, "
-            "to the same bits; the others are handed float32.") if labels else ""
+    labels = ", ".join(CONTESTANTS[name].label for name, result in cell["contestants"].items() if result.get("data") == BYTES)
+    return labels and (f"First epoch and peak memory of {labels} are those of uint8 images, which it scales as it reads them, to "
+                       "the same bits; the others are handed float32.")
 
 
 def roofline(cell: Cell) -> str:

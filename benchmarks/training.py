@@ -13,7 +13,7 @@ import numpy as np
 from .contestants import CONTESTANTS, Missing
 from .contestants.ours import network_of
 from .machine import clean_environment
-from .race import Answer, Failed, Process, Settings, check, handed_over, race
+from .race import BYTES, FLOATS, Answer, Failed, Process, Settings, check, handed_over, race
 
 ARTICLE = (784, 128, 32, 128, 784)
 COLD = ("ours", "ours-numpy", "numpy", "torch-fused", "torch-compiled", "jax-scan", "keras-jax", "keras-tensorflow",
@@ -72,10 +72,16 @@ def cold(X: np.ndarray, sizes: tuple[int, ...], threads: int, settings: Settings
             with tempfile.TemporaryDirectory() as cache:
                 try:
                     results[name] = {kind: _first_epoch(name, folder, cache, threads, settings) for kind in ("cold", "warm")}
+                    results[name]["data"] = data_of(name)
                     results[name]["import"] = import_seconds(name, settings)
                 except (Failed, Missing, OSError, subprocess.SubprocessError) as error:
                     results[name] = {"error": str(error)}
     return {"sizes": sizes, "batch": 32, "threads": threads, "images": len(X), "contestants": results}
+
+
+def data_of(name: str) -> str:
+    """The file that a contestant reads where its start and memory are measured."""
+    return BYTES if CONTESTANTS[name].from_bytes else FLOATS
 
 
 def _first_epoch(name: str, folder: str, cache: str, threads: int, settings: Settings) -> dict[str, Any]:
@@ -83,8 +89,7 @@ def _first_epoch(name: str, folder: str, cache: str, threads: int, settings: Set
     started = time.perf_counter()
     process = Process(CONTESTANTS[name], settings.python, threads, **caches)
     try:
-        data = "bytes.npy" if CONTESTANTS[name].from_bytes else "X.npy"
-        process.ask("setup", folder=folder, batch=32, threads=threads, data=data)
+        process.ask("setup", folder=folder, batch=32, threads=threads, data=data_of(name))
         process.ask("epoch")
         seconds = time.perf_counter() - started
         return {"seconds": seconds, **process.ask("about", packages=CONTESTANTS[name].packages)}

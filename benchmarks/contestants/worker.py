@@ -28,7 +28,8 @@ SEED = 0
 
 
 class Job(NamedTuple):
-    """What to train: X (n, features), floats in [0, 1] or the bytes that they are 255ths of, and the initial W and b of each layer, ReLU between them, logits at the end."""
+    """What to train: X (n, features), floats in [0, 1] or 255 times them as bytes, and the initial W and b of each layer, ReLU
+    between them, logits at the end."""
 
     X: np.ndarray
     weights: list[tuple[np.ndarray, np.ndarray]]
