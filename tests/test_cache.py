@@ -147,6 +147,7 @@ def result(process):
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="the cache lies elsewhere")
+@pytest.mark.slow
 def test_cold_starts_at_once_and_files_cut_off(tmp_path):
     """Two processes compile at the same time; a third finds what they left; a fourth finds it damaged and compiles again."""
     first, second = [result(process) for process in [start(tmp_path), start(tmp_path)]]

@@ -64,6 +64,7 @@ def test_the_same_bits_when_compiled_for(environment, native):
     assert ast.literal_eval(in_a_new_process("test_codegen", "t.digests()", environment)) == native
 
 
+@pytest.mark.slow
 def test_the_same_bits_with_the_tile_of_avx512(native, tmp_path):
     """Its shape, 8 rows of 2 vectors, on whatever registers there are."""
     before = """

@@ -59,9 +59,10 @@ def trained(task, epochs=2, threads=1):
     return task.network.params.vector, history
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 2e-3)])
-@pytest.mark.parametrize("loss, optimizer", [(BinaryCrossEntropy, lambda: Adam(1e-3)),
-                                             (MeanSquaredError, lambda: SGD(0.05, 0.9))])
+@pytest.mark.parametrize("dtype, tolerance, loss, optimizer", [
+    (np.float32, 2e-3, BinaryCrossEntropy, lambda: Adam(1e-3)), (np.float64, 1e-11, MeanSquaredError, lambda: SGD(0.05, 0.9)),
+    pytest.param(np.float64, 1e-11, BinaryCrossEntropy, lambda: Adam(1e-3), marks=pytest.mark.slow),  # each is compiled: seconds
+    pytest.param(np.float32, 2e-3, MeanSquaredError, lambda: SGD(0.05, 0.9), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", [None, X[::-1]])
 def test_both_engines_agree(dtype, tolerance, loss, optimizer, target):
     """From the same start on the same batches, the last of which is short; rounding differs, and training amplifies it."""
@@ -75,7 +76,7 @@ def test_both_engines_agree(dtype, tolerance, loss, optimizer, target):
         assert history[name] == pytest.approx(expected[name], rel=100 * float(np.finfo(dtype).eps))
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 2e-3)])
+@pytest.mark.parametrize("dtype, tolerance", [pytest.param(np.float64, 1e-11, marks=pytest.mark.slow), (np.float32, 2e-3)])
 def test_both_engines_agree_on_ties_decay_and_sparsity(dtype, tolerance):
     compiled, numpy = (job(dtype, network=tied(dtype), optimizer=Adam(1e-3)) for _ in range(2))
     vector, history = trained(compiled, threads=2)
@@ -113,12 +114,16 @@ def test_parts_of_a_tied_network_use_the_weights_of_the_whole():
         driver.train(Job(network[6:], MeanSquaredError(), SGD(0.1), codes, X, 32, 0), 1, {}, threads=1)
 
 
-def test_the_gradient_of_one_step_against_the_complex_step():
+MORE = dict(weight_decay=0.03, kl=(0.3, 0.05), tied=True)
+
+
+@pytest.mark.parametrize("cases", [
+    [Case(0, (6, 7, 4, 5), "relu", "mse", 0.1, "mean", code=2), Case(0, (9, 7, 3, 7, 9), "sigmoid", "mse", code=2, **MORE)],
+    pytest.param([Case(0, (6, 7, 4, 5), "relu", "binary_crossentropy", 1e-5, "sum", code=2),
+                  Case(0, (9, 3, 4), "tanh", "mse", weight_decay=0.1)], marks=pytest.mark.slow)])
+def test_the_gradient_of_one_step_against_the_complex_step(cases):
     """A step of plain gradient descent with rate 1 moves the parameters by their gradient."""
-    more = dict(weight_decay=0.03, kl=(0.3, 0.05), tied=True)
-    for case in (Case(0, (6, 7, 4, 5), "relu", "binary_crossentropy", 1e-5, "sum", code=2),
-                 Case(0, (6, 7, 4, 5), "relu", "mse", 0.1, "mean", code=2),
-                 Case(0, (9, 7, 3, 7, 9), "sigmoid", "mse", code=2, **more), Case(0, (9, 3, 4), "tanh", "mse", weight_decay=0.1)):
+    for case in cases:
         exact, before = case.by_complex_step(), {name: array.copy() for name, array in case.network.params.items()}
         task = Job(case.network, case.loss, SGD(1.0), case.X, case.T, len(case.X), 0)
         driver.train(task, 1, {}, threads=2)

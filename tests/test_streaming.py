@@ -43,8 +43,9 @@ def small_blocks(monkeypatch):
 # ---- mapped files ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine, dtype", [*(("numpy", dtype) for dtype in ("float32", "float64", "uint8", "int16", "float16")),
-                                           ("numba", "float32"), ("numba", "uint8")])  # each is compiled: seconds
+@pytest.mark.parametrize("engine, dtype", [
+    *(("numpy", dtype) for dtype in ("float32", "float64", "uint8", "int16", "float16")),
+    ("numba", "float32"), pytest.param("numba", "uint8", marks=pytest.mark.slow)])  # each is compiled: seconds
 def test_a_mapped_file_gives_the_bits_of_the_array(engine, dtype, mapped, small_blocks):
     data = (255 * X).astype(dtype)
     settings = dict(engine=engine, loss="mse", noise=GaussianNoise(0.1))
@@ -75,7 +76,7 @@ def test_what_was_written_to_a_file_stays_when_its_pages_go(mapped):
 
 @ENGINES
 def test_results_are_written_to_a_file(engine, tmp_path, mapped, small_blocks):
-    fitted = model(engine=engine, scaling="minmax").fit(X)
+    fitted = model(scaling="minmax").fit(X).set_params(engine=engine)
     for name, width, call in (("codes", 2, fitted.encode), ("X_hat", 7, fitted.reconstruct)):
         out = np.lib.format.open_memmap(tmp_path / name, "w+", np.float32, (101, width))
         assert call(mapped(X), out=out) is out
@@ -93,7 +94,7 @@ def test_results_that_do_not_fit_are_refused(out):
         model(epochs=1).fit(X).encode(X, out=out)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "uint8"])
 def test_a_file_that_was_cut_off_ends_the_training(dtype, tmp_path, mapped):
     data = np.tile((255 * X).astype(dtype), (100, 10))
     file, fitted = mapped(data), model(engine="numba", loss="mse")
@@ -164,8 +165,7 @@ class Shards:
         return self.parts[i]
 
 
-@ENGINES
-@pytest.mark.parametrize("scaling", [None, "minmax"])
+@pytest.mark.parametrize("engine, scaling", [("numpy", None), ("numpy", "minmax"), ("numba", None)])
 def test_each_batch_is_a_step_and_is_read_once_per_epoch(engine, scaling):
     shards, settings = Shards(), dict(dtype="float64", scaling=scaling)
     fitted = model(engine=engine, epochs=3, **settings).fit(shards)
@@ -282,7 +282,7 @@ def test_features_become_alike_and_back_again(kind):
 
 @pytest.mark.parametrize("kind", ["minmax", "standard"])
 @pytest.mark.parametrize("engine, source", [("numpy", "float64"), ("numpy", "float32"), ("numpy", "uint8"), ("numba", "float64"),
-                                            ("numba", "uint8")])
+                                            pytest.param("numba", "uint8", marks=pytest.mark.slow)])
 def test_scaled_by_the_model_or_beforehand(engine, kind, source):
     data = (255 * X).astype(source) if source == "uint8" else HARD.astype(source)
     settings = dict(engine=engine, loss="mse", batch_size=16, dtype="float32")
