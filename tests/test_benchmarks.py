@@ -156,6 +156,7 @@ def test_the_floor_adds_its_parts():
     assert floor == {"products": 2.0, "adam": 1.0, "loss": 0.5, "total": 3.5}
 
 
+@pytest.mark.slow
 def test_every_benchmark_at_toy_size(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(race, "PAUSE", 0)
     monkeypatch.setattr(command.Run, "seconds", 0.001)

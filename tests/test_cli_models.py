@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -451,18 +450,6 @@ def test_help_begins_with_examples(capsys, command):
     text = capsys.readouterr().out
     assert exit.value.code == 0 and text.startswith(f"usage: ae-scratch {command} ")
     assert text.index(f"  ae-scratch {command}") < text.index("\noptions:") and max(map(len, text.splitlines())) <= 130
-
-
-def test_help_is_quick():
-    """Beside what Python and NumPy take to start: the least of five."""
-    def least(*arguments):
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-            times.append(time.perf_counter() - started)
-        return min(times)
-    assert least("-m", "ae_scratch", "train", "--help") - least("-c", "import numpy") < 0.15
 
 
 def test_using_a_model_needs_neither_numba_nor_matplotlib(model):
