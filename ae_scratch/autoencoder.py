@@ -140,7 +140,7 @@ class Autoencoder(Fitting):
     def decode(self, codes: Any, out: Array | None = None) -> Array:
         """Return what the decoder makes of codes (n, code_size): (n, features). out: as in ``encode``."""
         decoder = self.decoder
-        codes = inputs.as_matrix(codes, decoder.dtype, decoder.widths[0], "codes", inputs.kept(codes))
+        codes = inputs.as_data(codes, decoder.dtype, decoder.widths[0], "codes")
         return self._predict(decoder, codes, None, self.scaling_, out)
 
     def reconstruct(self, X: Any, out: Array | None = None) -> Array:
@@ -362,7 +362,7 @@ class Autoencoder(Fitting):
     def _matrix(self, X: Any) -> Array:
         network = self._fitted()
         inputs.require_names(X, getattr(self, "feature_names_in_", None), stacklevel=4)
-        return inputs.as_matrix(X, network.dtype, network.widths[0], keep=inputs.kept(X, has_offset(self.scaling_)))
+        return inputs.as_data(X, network.dtype, network.widths[0], exact=has_offset(self.scaling_))
 
 
 def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:

@@ -70,7 +70,7 @@ class Fitting(Settings):
         exact = self.scaling in ("minmax", "standard")
 
         def read(part: Any, name: str) -> Array:
-            matrix = inputs.as_matrix(part, dtype, n_features, name, inputs.kept(part, exact))
+            matrix = inputs.as_data(part, dtype, n_features, name, exact)
             return matrix if loss is None else self._target(matrix, None, loss, dtype, learned, name)
 
         if is_sequence_of_batches(X):
@@ -79,7 +79,7 @@ class Fitting(Settings):
             batches = Batches(X, read)
             n_features = batches.shape[1]
             return batches, batches
-        X = inputs.as_matrix(X, dtype, n_features, keep=inputs.kept(X, exact))
+        X = inputs.as_data(X, dtype, n_features, exact=exact)
         return X, X if loss is None else self._target(X, y, loss, dtype, learned)
 
     def _validation(self, X: Array | Batches, T: Array | Batches, given: Any, model: Fitted) -> tuple[Array | None, Any]:
@@ -87,7 +87,7 @@ class Fitting(Settings):
         if given is not None:
             pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
             dtype, n_features = model.network.dtype, model.network.widths[0]
-            X = inputs.as_matrix(pair[0], dtype, n_features, "validation data", inputs.kept(pair[0], has_offset(model.scaling)))
+            X = inputs.as_data(pair[0], dtype, n_features, "validation data", has_offset(model.scaling))
             return None, (X, self._target(X, pair[1], model.loss, dtype, model.scaling, "validation data"))
         if not self.validation_fraction:
             return None, None
@@ -177,7 +177,7 @@ def second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> A
         return X
     if shape and shape != X.shape:
         raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
-    return inputs.as_matrix(y, dtype, X.shape[1], "y", inputs.kept(y, has_offset(learned)))
+    return inputs.as_data(y, dtype, X.shape[1], "y", has_offset(learned))
 
 
 def without_output(network: Network, loss: Loss) -> Network:

@@ -98,10 +98,14 @@ def require_names(X: Any, fitted: Array | None, stacklevel: int) -> None:
         raise ValueError(f"The feature names should match those that were passed during fit: {what}")
 
 
-def kept(X: Any, exact: bool = False) -> tuple[str, ...]:
-    """Return the dtypes in which data X are kept as they are: bytes; floats too if they lie in a file, which may be larger than
-    memory, or if they shall be scaled exactly."""
-    return ("uint8", "float32", "float64") if exact or mapping(X) is not None else ("uint8",)
+def as_data(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", exact: bool = False) -> Array:
+    """Return X, as ``as_matrix`` does, for a model of that dtype that converts rows when it reads them, by ``as_floats``.
+
+    Bytes stay as they are; floats too if they lie in a file, which may be larger than memory. exact: nothing is rounded to the
+    model's dtype, since an offset is to be subtracted first.
+    """
+    floats = ("float32", "float64") if exact or mapping(X) is not None else ()
+    return as_matrix(X, np.dtype(np.float64) if exact else dtype, n_features, name, ("uint8", *floats))
 
 
 def as_floats(rows: Any, dtype: np.dtype[Any], scaling: Scaling | None = None) -> Array:

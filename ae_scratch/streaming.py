@@ -29,13 +29,14 @@ def blocks(X: Array | Batches) -> Iterator[Array]:
 def mapping(X: Any) -> mmap.mmap | None:
     """Return the mapped file that an array reads from, if it does and its pages may be given back; else None.
 
-    Pages of a private mapping (mode "c") may hold changes that are nowhere else: they stay.
+    Only NumPy's memmap says how it maps: pages of a private mapping (mode "c") may hold changes that are nowhere else, and stay.
     """
     while isinstance(X, np.ndarray):
-        if isinstance(X, np.memmap) and X.mode == "c":
-            return None
-        X = X.base  # that of the last one is the mapping
-    return X if isinstance(X, mmap.mmap) and hasattr(X, "madvise") else None
+        if isinstance(X.base, mmap.mmap):
+            shared = isinstance(X, np.memmap) and X.mode != "c"
+            return X.base if shared and hasattr(X.base, "madvise") else None
+        X = X.base
+    return None
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def file_of(X: Array) -> Iterator[tuple[int, int] | None]:
     while not isinstance(whole.base, mmap.mmap):
         whole = whole.base
     try:
-        descriptor = os.open(whole.filename, os.O_RDONLY)
+        descriptor = os.open(whole.filename or "", os.O_RDONLY)  # a file without a name has none to be opened by
     except OSError:
         yield None
         return

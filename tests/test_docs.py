@@ -16,14 +16,26 @@ def blocks(text):
     return [textwrap.dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]
 
 
+def run(name, text):
+    """Run the Python of a page, and return what it leaves behind."""
+    namespace = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for number, block in enumerate(blocks(text), start=1):
+            exec(compile(block, f"{name}, block {number}", "exec"), namespace)
+    return namespace
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a page writes goes there
     monkeypatch.syspath_prepend(tmp_path)
-    namespace = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for number, block in enumerate(blocks(page.read_text(encoding="utf-8")), start=1):
-            exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+    text = page.read_text(encoding="utf-8")
+    assert bool(run(page.name, text)) == ("```python" in text)
+
+
+def test_an_example_that_is_wrong_would_be_noticed():
+    with pytest.raises(AssertionError):
+        run("page", "```python\nx = 1\n```\nthen\n```python\nassert x == 2\n```\n")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

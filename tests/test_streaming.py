@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -65,6 +66,27 @@ def test_pages_are_given_back_unless_they_are_private(mapped):
     assert streaming.mapping(private) is None and streaming.mapping(np.asarray(private)) is None
     streaming.release(private)
     assert (private == 1).all()
+
+
+def test_changes_in_a_private_mapping_that_is_no_memmap_stay(tmp_path):
+    """Pages of it given back would be read anew from the file, without the changes."""
+    path = tmp_path / "bytes"
+    path.write_bytes(bytes(1 << 16))
+    with open(path, "rb") as file:
+        array = np.ndarray((1 << 13, 8), np.uint8, buffer=mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    array[:] = 1
+    streaming.release(array)
+    assert streaming.mapping(array) is None and (array == 1).all()
+
+
+@ENGINES
+def test_a_mapped_file_without_a_name(engine):
+    with tempfile.TemporaryFile() as file:
+        file.write(X.astype(np.float32).tobytes())
+        file.flush()
+        nameless = np.memmap(file, np.float32, "r", shape=X.shape)
+        assert streaming.mapping(nameless) is not None
+        assert vector(model(engine=engine).fit(nameless)) == vector(model(engine=engine).fit(X.astype(np.float32)))
 
 
 def test_what_was_written_to_a_file_stays_when_its_pages_go(mapped):
@@ -294,6 +316,16 @@ def test_scaled_by_the_model_or_beforehand(engine, kind, source):
     assert np.allclose(fitted.reconstruct(data), fitted.scaling_.undo(Y.astype(float)), rtol=1e-6)
     assert np.array_equal(fitted.decode(fitted.encode(data)), fitted.reconstruct(data))
     assert fitted.evaluate(data) == expected.evaluate(scaled)
+
+
+@pytest.mark.parametrize("kind", ["minmax", "standard"])
+def test_large_whole_numbers_are_scaled_before_they_are_rounded(kind):
+    """Seconds since 1970, as float32 128 apart."""
+    seconds = 1_700_000_000 + np.arange(101)[:, None] * [1, 2, 3, 5, 7, 11, 13]
+    settings = dict(loss="mse", scaling=kind)
+    fitted, expected = model(**settings).fit(seconds), model(**settings).fit(seconds.astype(np.float64))
+    assert vector(fitted) == vector(expected) and np.array_equal(fitted.encode(seconds), expected.encode(seconds.astype(float)))
+    assert vector(fitted) != vector(model(**settings).fit(seconds.astype(np.float32)))
 
 
 def test_cross_entropy_needs_scaled_data_inside_of_what_was_seen():

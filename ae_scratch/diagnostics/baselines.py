@@ -123,7 +123,7 @@ def compare_baselines(ae: Autoencoder, X: Any, X_test: Any = None) -> Comparison
 
 def as_data(X: Any, n_features: int | None = None, name: str = "X") -> Array:
     """Return data as a checked matrix: bytes and floats as they are, other numbers as float64."""
-    return inputs.as_matrix(X, DOUBLE, n_features, name, inputs.kept(X, exact=True))
+    return inputs.as_data(X, DOUBLE, n_features, name, exact=True)
 
 
 def scaler(ae: Autoencoder) -> Callable[[Any], Array]:

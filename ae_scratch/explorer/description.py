@@ -39,7 +39,7 @@ def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: 
         inputs.require_names(X, names, stacklevel=4)
     ae = copy.copy(ae)
     vars(ae).pop("feature_names_in_", None)  # what follows are arrays, which have none
-    rows = None if X is None else inputs.as_matrix(X, np.dtype(np.float64), n_features, keep=inputs.kept(X, exact=True))
+    rows = None if X is None else inputs.as_data(X, np.dtype(np.float64), n_features, exact=True)
     classes = None if labels is None else _labels(labels, rows)
     form = _form(n_features, names if feature_names is None else feature_names, image_shape)
     codes = np.asarray(ae.encode(_random_rows(ae) if rows is None else rows), np.float64)
