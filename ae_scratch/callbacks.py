@@ -77,8 +77,9 @@ class Callbacks:
 
     def describe(self) -> list[str]:
         """Return what tells those that may change the training from others; of an early stopping, its settings too."""
-        return [repr(callback) if isinstance(callback, EarlyStopping) else getattr(callback, "__qualname__", type(callback).__name__)
-                for callback in self.callbacks if not isinstance(callback, (CSVLogger, ModelCheckpoint))]
+        changing = [callback for callback in self.callbacks if not isinstance(callback, (CSVLogger, ModelCheckpoint))]
+        return [repr(callback) if isinstance(callback, EarlyStopping) else
+                getattr(callback, "__qualname__", type(callback).__name__) for callback in changing]
 
     def epoch(self, figures: Figures) -> bool:
         """Return whether any of them wants the training to end, after an epoch with these figures."""
