@@ -45,7 +45,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     that is killed leaves nothing behind either.
 
     Linux has files without a name. This one gets its first, ".NAME.part", when it is complete and on the disk, and its second at
-    once; who is killed between the two leaves a file that the next such call sweeps away. On other systems, and on file
+    once; who is killed between the two leaves a file that is gone after the next such call. On other systems, and on file
     systems that lack it, it has the name that ``replacing`` gives, and stays if its process is killed.
     """
     path = replaceable(path)
@@ -95,34 +95,24 @@ def _finish(file: BinaryIO, path: Path) -> None:
 
 
 def _give_name(file: BinaryIO, path: Path) -> None:
-    """Let a file without a name replace ``path``. Others may do the same: whoever comes last has replaced it."""
-    part, own = path.with_name(f".{path.name}.part"), f"/proc/self/fd/{file.fileno()}"
+    """Let a complete file without a name replace ``path``.
+
+    Whoever finds the name taken does first what its owner was about to do when he was killed, or is about to: so everyone's file
+    comes to stand at ``path``, and nothing is left, whatever happens at the same time.
+    """
+    part, own, linked = path.with_name(f".{path.name}.part"), f"/proc/self/fd/{file.fileno()}", False
     try:
-        while not _linked(own, part, file.fileno()) or not _renamed(part, path):
-            pass
+        while not linked:
+            with suppress(FileExistsError):
+                os.link(own, part, src_dir_fd=file.fileno())  # given a folder, it follows the link in /proc; that is all it is for
+                linked = True
+            with suppress(FileNotFoundError):  # somebody has done that already
+                os.replace(part, path)
     except BaseException:
         with suppress(OSError):
-            part.unlink()
+            if os.path.samestat(os.stat(part), os.fstat(file.fileno())):
+                part.unlink()
         raise
-
-
-def _linked(own: str, part: Path, descriptor: int) -> bool:
-    """Whether the file has the name now; if not, the one that had it has lost it."""
-    try:
-        os.link(own, part, src_dir_fd=descriptor)  # given a folder, which is not looked at, Python follows the link in /proc
-        return True
-    except FileExistsError:  # left by one that was killed, or of one that will find it missing and name its file again
-        part.unlink(missing_ok=True)
-        return False
-
-
-def _renamed(part: Path, path: Path) -> bool:
-    """Whether the name was still there to be changed."""
-    try:
-        os.replace(part, path)
-        return True
-    except FileNotFoundError:
-        return False
 
 
 def _sync_folder(folder: Path) -> None:
