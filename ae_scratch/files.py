@@ -104,7 +104,7 @@ def _give_name(file: BinaryIO, path: Path) -> None:
     try:
         while not linked:
             with suppress(FileExistsError):
-                os.link(own, part, src_dir_fd=file.fileno())  # given a folder, it follows the link in /proc; that is all it is for
+                os.link(own, part, src_dir_fd=file.fileno())  # so called, Python follows the link in /proc
                 linked = True
             with suppress(FileNotFoundError):  # somebody has done that already
                 os.replace(part, path)

@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import time
+import traceback
 import warnings
 
 HUNG = 120  # seconds after which a child is taken for hung
@@ -26,18 +27,33 @@ class Shared:
 
 
 def forked(work):
-    """The process id of a child that does this work; its exit code is 0, what ``work`` returns, or 1 for an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 where the parent has threads: none is used here
-        pid = os.fork()
-    if pid:
+    """The process id of a child that does this work; its exit code is 0 or what ``work`` returns, 130 if Ctrl-C ended it, or 1
+    for another error."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the child is where it ends by itself
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 where the parent has threads: none is used here
+            pid = os.fork()
+        if pid == 0:
+            os._exit(code_of(work))
         return pid
-    code = 1
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def code_of(work):
+    """Do the work, and return its exit code."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = work() or 0
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        return work() or 0
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
     finally:
-        os._exit(code)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def ended(pid, within=HUNG):

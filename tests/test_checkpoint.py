@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import statistics
+import threading
 import time
 
 import numpy as np
@@ -21,8 +22,8 @@ BYTES = RNG.integers(0, 256, (61, 6)).astype(np.uint8)
 
 
 def model(**settings):
-    return Autoencoder(**{"hidden_sizes": (5,), "code_size": 2, "epochs": 4, "batch_size": 8, "random_state": 3, "engine": "numpy",
-                          **settings})
+    return Autoencoder(**{"hidden_sizes": (5,), "code_size": 2, "epochs": 4, "batch_size": 8, "random_state": 3,
+                          "engine": "numpy", **settings})
 
 
 def digest(fitted):
@@ -192,7 +193,7 @@ def test_D4_a_checkpoint_in_the_way_is_refused_and_left(path, monkeypatch):
         model().fit(X, checkpoint=path)
     path.write_bytes(before[:-1])
     for resume in (False, True):
-        with pytest.raises(DataFormatError, match="truncated"):
+        with pytest.raises(DataFormatError, match="run.ckpt: "):
             model().fit(X, checkpoint=path, resume=resume)
     assert path.read_bytes() == before[:-1]
 
@@ -334,8 +335,8 @@ def test_D4_the_harness_finds_faults(path, monkeypatch, fault):
 
 
 def interruptible(path, returned):
-    """Train, as a child does that tells when Ctrl-C got it back: 0 finished, 3 interrupted with a usable model, 4 before that
-    began."""
+    """Train, as a child does that tells when Ctrl-C brought it back: 0 finished, 3 interrupted with a usable model that is in the
+    file, 4 interrupted before training began, 5 anything else."""
     ae = model(**HARNESS)
     original = training.take_step
 
@@ -357,8 +358,8 @@ def interruptible(path, returned):
 
 
 def interrupted(path, count, seed=0):
-    """Interrupt trainings at random instants, each being gone on with until it is finished; return what went wrong, and how long
-    each took to return."""
+    """Interrupt trainings at random instants, each being gone on with until it is finished; return what went wrong, and how
+    long each took to return."""
     expected, rng, returned, wrong, waits = digest(model(**HARNESS).fit(X)), np.random.default_rng(seed), Shared(), [], []
     while len(waits) < count:
         path.unlink(missing_ok=True)
@@ -369,8 +370,8 @@ def interrupted(path, count, seed=0):
                                 signal.SIGINT)
             if code == 3:
                 waits.append(returned.value - sent)
-            if code not in (0, 3, 4, -signal.SIGINT, 1) or (code == 3 and saved_steps(path) < before):
-                wrong.append(code)
+            if code not in (0, 3, 4, 130) or (code == 3 and saved_steps(path) < before):
+                return [code], waits
         if digest(model(**HARNESS).fit(X, checkpoint=path, resume=True)) != expected:
             wrong.append("digest")
     return wrong, waits
@@ -380,7 +381,7 @@ def interrupted(path, count, seed=0):
 @pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_L3_ctrl_c_at_random_instants(path, count):
     wrong, waits = interrupted(path, count, seed=count)
-    print(f"{len(waits)} interruptions, back after {1e3 * statistics.median(waits):.1f} ms (median), {1e3 * max(waits):.1f} (most)")
+    print(f"{len(waits)} interruptions, back after {1e3 * statistics.median(waits):.1f} ms, at most {1e3 * max(waits):.1f}")
     assert wrong == [] and statistics.median(waits) <= 0.1  # the median: the machine may be busy with other things
 
 
@@ -389,11 +390,16 @@ def test_L3_the_harness_finds_faults(path, monkeypatch):
     with monkeypatch.context() as patch:  # Ctrl-C stops the training, but what it has learned is not saved
         patch.setattr(training, "save_step", lambda saving, position, stop: (_ for _ in ()).throw(KeyboardInterrupt))
         assert interrupted(path, 6)[0]
-    with monkeypatch.context() as patch:  # it stops, some time
-        patch.setattr(training.threading.Event, "is_set", lambda event: False)
-        original = training.record
-        patch.setattr(training, "record", lambda *arguments: original(*arguments) or time.sleep(0.2))
-        assert interrupted(path, 3)[0] or statistics.median(interrupted(path, 3)[1]) > 0.1
+    with monkeypatch.context() as patch:  # it stops late
+        patch.setattr(training.threading, "Event", LateEvent)
+        assert statistics.median(interrupted(path, 3)[1]) > 0.1
+
+
+class LateEvent(threading.Event):
+    def is_set(self):
+        if super().is_set():
+            time.sleep(0.2)
+        return super().is_set()
 
 
 # ---- the command line ---------------------------------------------------------------------------------------------------
@@ -403,7 +409,7 @@ def test_L3_the_harness_finds_faults(path, monkeypatch):
 def data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("X.npy", X)
-    return ["train", "X.npy", "--engine", "numpy", "--seed", "3", "--hidden-sizes", "5", "--code-size", "2", "--batch-size", "8"]
+    return "train X.npy --engine numpy --seed 3 --hidden-sizes 5 --code-size 2 --batch-size 8".split()
 
 
 def test_L3_an_interrupted_command_says_where_to_go_on(data, capsys, monkeypatch):
