@@ -24,7 +24,7 @@ from .noise import Noise
 from .optimizers import SGD, Adam
 from .progress import Progress
 from .scaling import Scaling
-from .streaming import Batches, release
+from .streaming import Batches, mapping, release
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[in
             layer = None if what == "the objective" else bad_parameter(job)
             before.restore()
             layer = layer or bad_output(job, epoch, step, figures)
-            where = f"the {layer}" if layer in ("loss", "penalty") else f"layer {layer}"
+            where = f"the {layer}" if layer in ("inputs", "loss", "penalty") else f"layer {layer}"
             raise DivergedError(f"training diverged: {what} is no longer finite in {where}, epoch {epoch + 1}, step {step + 1}; "
                                 "try a smaller learning_rate, or inputs of a smaller scale", epoch=epoch, step=step, layer=layer)
 
@@ -270,7 +270,10 @@ def bad_parameter(job: Job) -> str | None:
 
 
 def bad_output(job: Job, epoch: int, step: int, figures: Array) -> str:
-    """Return the name of the first layer whose output for the batch of a step is not finite; else "loss" or "penalty"."""
+    """Return the name of the first layer whose output for the batch of a step is not finite; else "loss" or "penalty"; "inputs"
+    if they are no longer there."""
+    if any(file is not None and file.size() < len(file) for file in map(mapping, (job.X, job.T))):
+        return "inputs"  # a file that was cut off since it was mapped: reading behind its end would kill the process
     X, _ = batch_of(job, epoch, batches_of(job, epoch)[step])
     names, name = iter(job.network.params), ""
     with np.errstate(over="ignore", invalid="ignore"):
