@@ -407,16 +407,20 @@ class LateEvent(threading.Event):
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
+    """The beginning of a command, in a folder with data, where Ctrl-C is Python's."""
     monkeypatch.chdir(tmp_path)
     np.save("X.npy", X)
-    return "train X.npy --engine numpy --seed 3 --hidden-sizes 5 --code-size 2 --batch-size 8".split()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield "train X.npy --engine numpy --seed 3 --hidden-sizes 5 --code-size 2 --batch-size 8".split()
+    signal.signal(signal.SIGINT, before)
 
 
+@POSIX
 def test_L3_an_interrupted_command_says_where_to_go_on(data, capsys, monkeypatch):
     def interrupting(*arguments, original=training.take_step, count=[0]):
         count[0] += 1
         if count[0] == 12:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
     command = [*data, "--checkpoint", "run.ckpt", "--checkpoint-every", "5", "--resume", "-q", "-o"]
@@ -425,7 +429,8 @@ def test_L3_an_interrupted_command_says_where_to_go_on(data, capsys, monkeypatch
         assert cli.main([*command, "m"]) == 130
     assert capsys.readouterr().err == ("run.ckpt: the training so far; the same command with --resume goes on from there\n"
                                        "interrupted\n")
-    assert not os.path.exists("m")
+    position = checkpoints._read("run.ckpt").position
+    assert (position.epoch, position.step) == (1, 4) and not os.path.exists("m")
     assert cli.main([*command, "m"]) == 0 and cli.main([*data, "-q", "-o", "expected"]) == 0
     assert digest(Autoencoder.load("m")) == digest(Autoencoder.load("expected"))
 
