@@ -132,24 +132,25 @@ class Fitting(Settings):
 
         watch = Watch(measure, told.epoch)
         progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
-        try:
-            saving = Saving() if run is None else run.saving(told, validation)
-            told.tell("begin")
-            if run:
-                run.ready(told)
-            if epochs and not saving.start.ended:
-                self._epochs(job, epochs, model.history, progress, first, watch, saving)
-            with interrupt_deferred() as interrupted:  # the best parameters come back as a whole
+        with interrupt_deferred() as interrupted:
+            try:
+                saving = Saving() if run is None else run.saving(told, validation)
+                told.tell("begin")
+                if run:
+                    run.ready(told)
+                if epochs and not saving.start.ended:
+                    self._epochs(job, epochs, model.history, progress, first, watch, saving)
                 told.tell("end")
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-        except KeyboardInterrupt:
+            except KeyboardInterrupt:
+                self._adopt(model)
+                raise
+            finally:
+                if progress:
+                    progress.close()
             self._adopt(model)
-            raise
-        finally:
-            if progress:
-                progress.close()
-        return self._adopt(model)
+        if interrupted.is_set():  # in the last moments
+            raise KeyboardInterrupt
+        return self
 
     def _epochs(self, job: Job, epochs: int, history: History, progress: Progress | None, first: int, watch: Watch,
                 saving: Saving) -> None:

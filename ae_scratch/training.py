@@ -302,24 +302,34 @@ def all_finite(values: Array) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
+class Deferred:
+    """A handler of Ctrl-C that sets an event rather than strike; a second Ctrl-C strikes at once."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        self.event.set()
+
+
 @contextmanager
 def interrupt_deferred() -> Iterator[threading.Event]:
-    """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step.
+    """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step: one event for all such contexts within
+    one another.
 
-    Only where Python's own handler is in place and in the main thread, which alone may set handlers; a second Ctrl-C strikes
-    at once.
+    Only where Python's own handler is in place and in the main thread, which alone may set handlers.
     """
-    interrupted = threading.Event()
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def remember(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    if ours:
-        signal.signal(signal.SIGINT, remember)
+    main = threading.current_thread() is threading.main_thread()
+    handler, deferred = signal.getsignal(signal.SIGINT) if main else None, Deferred()
+    if isinstance(handler, Deferred):
+        yield handler.event
+        return
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, deferred)
     try:
-        yield interrupted
+        yield deferred.event
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if handler is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handler)
