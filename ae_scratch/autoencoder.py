@@ -24,6 +24,7 @@ from .training import Figures, Job
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .checkpoints import Run
     from .trace import Trace
 
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
@@ -340,6 +341,16 @@ class Autoencoder(Fitting):
                     transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
 
     # ---- private ----------------------------------------------------------------------------------------------------
+
+    def _run(self, checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool) -> Run | None:
+        """The file that a training is saved to, if it is to one."""
+        if checkpoint is None:
+            if every is not None or resume:
+                raise ValueError("checkpoint_every and resume need a checkpoint, the name of its file")
+            return None
+        from .checkpoints import Run  # which imports this module
+
+        return Run(checkpoint, None if every is None else inputs.whole(every, "checkpoint_every"), resume, self)
 
     def _predict(self, network: Network, X: Array, learned: Scaling | None, undo: Scaling | None = None,
                  out: Array | None = None) -> Array:

@@ -69,16 +69,6 @@ class Fitting(Settings):
         return Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
                       getattr(self, "feature_names_in_", None))
 
-    def _run(self, checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool) -> Run | None:
-        """The file that a training is saved to, if it is to one."""
-        if checkpoint is None:
-            if every is not None or resume:
-                raise ValueError("checkpoint_every and resume need a checkpoint, the name of its file")
-            return None
-        from .checkpoints import Run  # which imports this module
-
-        return Run(checkpoint, None if every is None else inputs.whole(every, "checkpoint_every"), resume, self)
-
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
         """Inputs and targets, checked; the targets' range too, if there is a loss."""
