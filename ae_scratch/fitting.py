@@ -11,6 +11,7 @@ import numpy as np
 
 from . import inputs, scaling
 from .callbacks import Callbacks, Training
+from .errors import DivergedError
 from .kernels.philox import permutation
 from .kernels.reference import Array
 from .losses import LOSSES, BinaryCrossEntropy, Loss
@@ -20,7 +21,7 @@ from .progress import Progress
 from .scaling import Scaling
 from .settings import Settings
 from .streaming import Batches, is_sequence_of_batches, mapping
-from .training import Figures, History, Job, Watch, evaluate, train
+from .training import Checkpoint, Figures, History, Job, Watch, evaluate, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -109,6 +110,7 @@ class Fitting(Settings):
         job = Job(without_output(network, loss), loss, model.optimizer, X, T, self.batch_size, model.seed, noise, model.scaling,
                   rows)
         first = len(model.history.get("objective", ()))
+        kept = Checkpoint(job) if model.network is getattr(self, "network_", None) else None  # partial_fit trains it in place
         told = Callbacks(callbacks, Training(copy.copy(self)._adopt(model), job, model.history, first + epochs))
 
         def measure() -> Figures:
@@ -128,6 +130,14 @@ class Fitting(Settings):
             told.tell("end")
         except KeyboardInterrupt:
             self._adopt(model)
+            raise
+        except DivergedError:  # at the last good step
+            raise
+        except BaseException:
+            if kept is not None:
+                kept.restore()
+                for figures in model.history.values():
+                    del figures[first:]
             raise
         finally:
             if progress:

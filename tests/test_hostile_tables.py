@@ -120,8 +120,9 @@ def spelled(descr="'<f4'", fortran="False", shape="(3, 4)", more="", data=48):
 DEEP = 4000
 HOSTILE = [
     *(spelled(shape=shape) for shape in (
-        "(3, 5)", "(3, 3)", "(-3, -4)", "(0, 4)", "(3, 0)", "(2**62, 4)", "(4611686018427387904, 4)", "(18446744073709551617, 12)",
-        "(6148914691236517206, 12)", "(12,)", "()", "3, 4", "[3, 4]", "(3.0, 4)", "('3', 4)", "None", "(3, 4, 0)", f"({'1, ' * 99} 12)",
+        "(3, 5)", "(3, 3)", "(-3, -4)", "(0, 4)", "(3, 0)", "(2**62, 4)", "(4611686018427387904, 4)",
+        "(18446744073709551617, 12)", "(6148914691236517206, 12)", "(12,)", "()", "3, 4", "[3, 4]", "(3.0, 4)", "('3', 4)", "None",
+        "(3, 4, 0)", f"({'1, ' * 99} 12)",
         "(" * DEEP, "-" * DEEP + "1", "(" + "3," * DEEP + ")", "9" * 5000, "(3, 4" + "0" * 5000 + ")")),
     *(spelled(descr) for descr in (
         "'O'", "'|O'", "'|O8'", "'<U1'", "'|S4'", "'<M8[s]'", "'<m8[s]'", "'<c8'", "'V4'", "'|V4'", "''", "'<f16'", "'<f0'",
@@ -179,7 +180,8 @@ ZEROS = np.zeros((2, 8 * MIB), np.uint8)
 
 @pytest.mark.parametrize("content, limit", [
     (npz(npy(ZEROS), zipfile.ZIP_DEFLATED), MIB),  # an honest one, but too large
-    (npz(spelled(shape="(1048576, 1048576)"), zipfile.ZIP_DEFLATED), 2**50), (npz(npy(ZEROS) + bytes(MIB), zipfile.ZIP_DEFLATED), MIB),
+    (npz(spelled(shape="(1048576, 1048576)"), zipfile.ZIP_DEFLATED), 2**50),
+    (npz(npy(ZEROS) + bytes(MIB), zipfile.ZIP_DEFLATED), MIB),
     (npz(npy(ZEROS[:, :9])).replace(struct.pack("<I", len(npy(ZEROS[:, :9]))), struct.pack("<I", 2**31)), 2**50),
     (npz(npy(ZEROS), zipfile.ZIP_BZIP2), 2**50), (npz(npy(ZEROS), zipfile.ZIP_LZMA), 2**50)], ids=range(6))
 def test_F4_bombs_take_no_memory(tmp_path, monkeypatch, content, limit):
@@ -214,7 +216,8 @@ CSV = b"a,b\n1,2\n3,4.5\n"
 def test_F4_csv_census(tmp_path):
     """Whatever bytes there are: numbers, or the one error; nothing is there that the text does not say."""
     for mutant in flips(CSV) + cuts(CSV) + [CSV.replace(b"4.5", word) for word in (
-            b"0x10", b"1e400", b"nan", b"\0", b"\xff", b'"', b"1" * 200000, "\u0661".encode(), b"1_0", b"=1+1", b"__import__('os')")]:
+            b"0x10", b"1e400", b"nan", b"\0", b"\xff", b'"', b"1" * 200000, "\u0661".encode(), b"1_0", b"=1+1",
+            b"__import__('os')")]:
         path = tmp_path / "x.csv"
         got = outcome(path, mutant)
         if got is not None:
