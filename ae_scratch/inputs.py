@@ -37,7 +37,10 @@ def _real_numbers(X: Any, name: str) -> Array:
         raise TypeError(f"{name} is a sparse matrix, which is not supported: hand in {name}.toarray() if that fits into memory")
     if np.ma.is_masked(X):
         raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"expected {name} as a matrix, with as many numbers in every row: {error}") from error
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: expected {name} to hold real numbers, got {array.dtype}: take "
                          f"{name}.real or abs({name})")

@@ -74,7 +74,7 @@ def cuts(content):
     return [content[:length] for length in range(len(content))]
 
 
-every = pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])  # 5: all bits, at some places
+every = pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])  # 11: all bits, at some places
 
 
 def careless(path):
@@ -121,8 +121,8 @@ DEEP = 4000
 HOSTILE = [
     *(spelled(shape=shape) for shape in (
         "(3, 5)", "(3, 3)", "(-3, -4)", "(0, 4)", "(3, 0)", "(2**62, 4)", "(4611686018427387904, 4)",
-        "(18446744073709551617, 12)", "(6148914691236517206, 12)", "(12,)", "()", "3, 4", "[3, 4]", "(3.0, 4)", "('3', 4)", "None",
-        "(3, 4, 0)", f"({'1, ' * 99} 12)",
+        "(18446744073709551617, 12)", "(6148914691236517206, 12)", "(12,)", "()", "3, 4", "[3, 4]", "(3.0, 4)", "('3', 4)",
+        "None", "(3, 4, 0)", f"({'1, ' * 99} 12)",
         "(" * DEEP, "-" * DEEP + "1", "(" + "3," * DEEP + ")", "9" * 5000, "(3, 4" + "0" * 5000 + ")")),
     *(spelled(descr) for descr in (
         "'O'", "'|O'", "'|O8'", "'<U1'", "'|S4'", "'<M8[s]'", "'<m8[s]'", "'<c8'", "'V4'", "'|V4'", "''", "'<f16'", "'<f0'",

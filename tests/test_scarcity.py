@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from ae_scratch import Autoencoder, GaussianNoise, Network
+from ae_scratch import Autoencoder, GaussianNoise, Network, cli
 
 try:
     from numpy._core import _multiarray_umath
@@ -77,8 +77,8 @@ def allocator():
 
 
 def model_of(**settings):
-    return Autoencoder(**{"hidden_sizes": (4,), "code_size": 2, "epochs": 1, "batch_size": 16, "engine": "numpy", "random_state": 1,
-                          **settings})
+    return Autoencoder(**{"hidden_sizes": (4,), "code_size": 2, "epochs": 1, "batch_size": 16, "engine": "numpy",
+                          "random_state": 1, **settings})
 
 
 def state(model):
@@ -168,6 +168,15 @@ def test_L4_partial_fit_on_batches_of_which_one_is_bad_changes_nothing():
     assert state(model) == before
 
 
+def test_L4_the_command_says_that_there_is_no_memory(capsys, monkeypatch):
+    def without(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(Autoencoder, "load", without)
+    assert cli.main(["info", "model.safetensors"]) == 1
+    assert capsys.readouterr().err == "ae-scratch: there is not enough memory\n"
+
+
 LITTLE_MEMORY = """
 import resource
 import numpy as np
@@ -242,6 +251,9 @@ for limit in range(0, 10**6, 37):
         log = now.pop("log.csv")
         assert log == before.get("log.csv") or (log.endswith(b"\\n") and {line.count(b",") for line in log.split()} == {3}), log
         assert now == {name: content for name, content in before.items() if name != "log.csv"}
+    elif job == "checkpoint" and "best" in now:  # that of the epochs for which there was room
+        assert Autoencoder.load(folder / "best").n_features_in_ == 5
+        assert {**now, "best": 0} == {**before, "best": 0}
     else:
         assert now == before, limit
     assert all((model.get_weights()[name] == W).all() for name, W in weights.items())
@@ -256,7 +268,7 @@ def kept_whole(folder, job, *older):
     return int(run.stdout)
 
 
-@pytest.mark.parametrize("older", [(), ("older",)], ids=["new", "older"])
+@pytest.mark.parametrize("older", [["older"], pytest.param([], marks=pytest.mark.slow)], ids=["older", "new"])
 @pytest.mark.parametrize("job", ["csv", "npy", "npz", "export", "encoder", "command", "checkpoint", "log"])
 def test_L4_a_disk_that_is_full_at_any_byte(tmp_path, job, older):
     assert kept_whole(tmp_path, job, *older) >= 3
