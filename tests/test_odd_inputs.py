@@ -168,7 +168,7 @@ REFUSED = {
     "nothings": (np.full(BASE.shape, None, object), ValueError, "contains NaN"),
     "words in objects": (np.full(BASE.shape, "x", object), TypeError, "real numbers"),
     "data frame with words": (pandas.DataFrame({"a": ["x"] * ROWS, "b": 1, "c": 2}), TypeError, "in column 'a'"),
-    "data frame with gaps": (pandas.DataFrame(BASE).astype("Int64").where(BASE == 0), (TypeError, ValueError), "real numbers|NaN"),
+    "data frame with gaps": (pandas.DataFrame(BASE).astype("Int64").where(BASE == 0), (TypeError, ValueError), "real numb|NaN"),
     "dates": (pandas.DataFrame(np.full(BASE.shape, "2020-01-01", "M8[ns]")), TypeError, "convert it"),
     **{f"{kind} sparse": (scipy.sparse.csr_matrix(BASE).asformat(kind), TypeError, "sparse matrix, which is not supported")
        for kind in ("csr", "csc", "coo", "lil", "dok")},

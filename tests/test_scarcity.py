@@ -362,4 +362,4 @@ def test_L4_memory_does_not_grow(tmp_path, kind, count):
 
 def test_L4_a_leak_is_found_out():
     leaked = []
-    assert growth(lambda: leaked.append(b"x" * 2000 + os.urandom(1)), 1000) > 2**20
+    assert growth(lambda: leaked.append(b"x" * 20000 + os.urandom(1)), 1000) > 2**20
