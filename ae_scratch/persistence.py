@@ -215,13 +215,14 @@ def _feature_names(arrays: dict[str, Array], n_features: int) -> Array | None:
     """The names of a data frame's columns, read one by one: their number is known, and memory is taken for no more."""
     if "feature_names" not in arrays:
         return None
-    text, names, end = arrays.pop("feature_names").tobytes().decode("ascii"), [], -1
+    array = arrays.pop("feature_names")
+    text, names, end = array.tobytes().decode("ascii"), [], -1
     for _ in range(n_features):
         if text[end + 2] != '"':
             break
         name, end = json.JSONDecoder().raw_decode(text, end + 2)
         names.append(name)
-    if len(names) != n_features or json.dumps(names) != text:
+    if array.shape != (len(text),) or len(names) != n_features or json.dumps(names) != text:
         raise DataFormatError(f"expected {n_features} names in feature_names, spelled as ae_scratch spells them")
     return np.array(names, dtype=object)
 

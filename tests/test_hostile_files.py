@@ -246,10 +246,10 @@ MUTATIONS = [other_words, other_words, other_places, other_spelling, other_lengt
 
 
 def said(content):
-    """What a file says, but for its hash and who wrote it."""
+    """What a file says, but for its hash, who wrote it, and metadata of names that mean nothing."""
     header, data = taken_apart(content)
     metadata = {name: json.loads(value) if name in DOCUMENTS else value for name, value in header["__metadata__"].items()
-                if name not in ("sha256", "written_by")}
+                if name in ("format", "format_version", "kind", *DOCUMENTS)}
     return {**header, "__metadata__": metadata, "data": data}
 
 
