@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """Return the network that was saved to a file: see ``Network.load``."""
     with safetensors.format_errors(path):
         metadata, arrays = safetensors.read(path, "network")
-        description = json.loads(metadata["layers"])
+        description = safetensors.document(metadata["layers"])
         network = build(description, arrays)
         if describe(network) != description or set(arrays_of(network)) != set(arrays):
             raise DataFormatError("its layers and its arrays do not fit together")

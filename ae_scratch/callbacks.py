@@ -16,12 +16,14 @@ a training goes on from a checkpoint, ``begin`` finds the figures of the epochs 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .files import replacing
 from .inputs import number, whole
 from .training import Checkpoint, Figures, History, Job
 
@@ -134,13 +136,14 @@ class EarlyStopping:
 
 
 class CSVLogger:
-    """Write the figures of each epoch to a CSV file, a line as soon as the epoch is done; a file of that name is replaced."""
+    """Write the figures of each epoch to a CSV file, a line as soon as the epoch is done, or none of it if the disk is full;
+    a file of that name is replaced."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = path
 
     def begin(self, training: Training) -> None:
-        self._mode = "w"
+        self._begun = False
         for epoch in range(training.epoch):
             self._write(epoch + 1, {name: values[epoch] for name, values in training.history.items()})
 
@@ -148,12 +151,31 @@ class CSVLogger:
         self._write(training.epoch, training.figures)
 
     def _write(self, epoch: int, figures: Figures) -> None:
-        with open(self.path, self._mode, newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if self._mode == "w":
-                writer.writerow(["epoch", *figures])
-            writer.writerow([epoch, *map(repr, figures.values())])
-        self._mode = "a"
+        line = _csv([epoch, *map(repr, figures.values())])
+        if self._begun:
+            _append(self.path, line)
+            return
+        with replacing(self.path) as part:
+            part.write_bytes(_csv(["epoch", *figures]) + line)
+        self._begun = True
+
+
+def _csv(cells: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode()
+
+
+def _append(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write the content to the end of a file, or nothing of it if the disk is full."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while content:
+                content = content[file.write(content):]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 class ModelCheckpoint:

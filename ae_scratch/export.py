@@ -63,10 +63,10 @@ def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     weights = {**architecture.arrays_of(model.encoder), **architecture.arrays_of(model.decoder), **_scaling(model)}
     text = PROGRAM.format(features=model.n_features_in_, code_size=model.decoder.widths[0], dtype=model.network_.dtype,
                           encoder=_steps(model.encoder), decoder=_steps(model.decoder))
-    with replacing(path.with_suffix(".weights.npz")) as part, open(part, "xb") as file:
-        np.savez(file, **weights)  # type: ignore[arg-type]
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    with replacing(path.with_suffix(".weights.npz")) as part, replacing(path) as program:  # both are written before either counts
+        with open(part, "xb") as file:
+            np.savez(file, **weights)  # type: ignore[arg-type]
+        program.write_text(text, encoding="utf-8")
 
 
 def _scaling(model: Autoencoder) -> dict[str, np.ndarray]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import inputs, scaling
 from .callbacks import Callbacks, Training
+from .errors import DivergedError
 from .kernels.philox import permutation
 from .kernels.reference import Array
 from .losses import LOSSES, BinaryCrossEntropy, Loss
@@ -20,7 +22,7 @@ from .progress import Progress
 from .scaling import Scaling
 from .settings import Settings
 from .streaming import Batches, is_sequence_of_batches, mapping
-from .training import Figures, History, Job, Saving, Watch, evaluate, interrupt_deferred, train
+from .training import Checkpoint, Figures, History, Job, Saving, Watch, evaluate, interrupt_deferred, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -122,7 +124,8 @@ class Fitting(Settings):
 
         watch = Watch(measure, told.epoch)
         progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
-        with interrupt_deferred() as interrupted:
+        in_place = model.network is getattr(self, "network_", None)  # as partial_fit trains it
+        with interrupt_deferred() as interrupted, unharmed(job, model.history) if in_place else nullcontext():
             try:
                 saving = Saving() if run is None else run.saving(told, validation)
                 told.tell("begin")
@@ -175,6 +178,21 @@ class Fitting(Settings):
         if model.feature_names is not None:
             self.feature_names_in_ = model.feature_names
         return self
+
+
+@contextmanager
+def unharmed(job: Job, history: History) -> Iterator[None]:
+    """What ends a training anywhere but after a good step puts back what it had changed."""
+    before, first = Checkpoint(job), len(history.get("objective", ()))
+    try:
+        yield
+    except (KeyboardInterrupt, DivergedError):
+        raise
+    except BaseException:
+        before.restore()
+        for figures in history.values():
+            del figures[first:]
+        raise
 
 
 def has_offset(learned: Scaling | None) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .kernels.reference import Array
 from .scaling import BYTES, Scaling, extremes
-from .streaming import blocks, mapping
+from .streaming import blocks, mapping, reserve
 
 
 def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep: Iterable[str] = ()) -> Array:
@@ -37,7 +37,10 @@ def _real_numbers(X: Any, name: str) -> Array:
         raise TypeError(f"{name} is a sparse matrix, which is not supported: hand in {name}.toarray() if that fits into memory")
     if np.ma.is_masked(X):
         raise ValueError(f"{name} has masked values: fill them first, as in {name}.filled(0)")
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"expected {name} as a matrix, with as many numbers in every row: {error}") from error
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: expected {name} to hold real numbers, got {array.dtype}: take "
                          f"{name}.real or abs({name})")
@@ -118,12 +121,14 @@ def as_floats(rows: Any, dtype: np.dtype[Any], scaling: Scaling | None = None) -
 
 
 def output(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Return ``out`` if results of that shape and dtype can be written to it, or a new array if it is None."""
+    """Return ``out`` if results of that shape and dtype can be written to it, or a new array if it is None; OSError if it lies in
+    a file for which the disk has no room."""
     if out is None:
         return np.empty(shape, dtype)
     if not (isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype and out.flags.carray):
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"expected out as a writable array of {dtype} in C order, shape {shape}, got {got}")
+    reserve(out)
     return out
 
 

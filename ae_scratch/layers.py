@@ -91,7 +91,7 @@ class Dense(Layer):
 
     def __init__(self, n_in: int, n_out: int, rng: Uniform, dtype: DTypeLike = np.float32, weight_decay: float = 0.0):
         limit = (6 / (n_in + n_out)) ** 0.5
-        self.W: Array = rng.uniform(-limit, limit, (n_in, n_out)).astype(dtype)
+        self.W: Array = rng.uniform(-limit, limit, (n_in, n_out)).astype(dtype, copy=False)
         self.b: Array = np.zeros(n_out, dtype)
         self.weight_decay = number(weight_decay, "weight_decay")
 

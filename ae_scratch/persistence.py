@@ -137,15 +137,16 @@ def _restore(model: Autoencoder, metadata: Mapping[str, str], arrays: dict[str, 
     model._check_settings()
     sizes = _sizes(model, arrays)
     network, encoder_layers = model._build(sizes["encoder.0.W"][0], seed=None)
-    if network.params.shapes != sizes or architecture.describe(network) != json.loads(metadata["layers"]):
+    if network.params.shapes != sizes or architecture.describe(network) != safetensors.document(metadata["layers"]):
         raise DataFormatError("its settings, its layers and its arrays do not fit together")
     _fill(network.params, arrays, "")
     optimizer = _restored_optimizer(_from_json(metadata["optimizer"]), network, arrays)
-    history = {name.removeprefix("history."): arrays.pop(name).tolist() for name in list(arrays) if name.startswith("history.")}
-    scaling, names = _restored_scaling(arrays, network.widths[0]), _feature_names(arrays)
+    history = {name.removeprefix("history."): _float64(arrays, name, 1).tolist() for name in list(arrays)
+               if name.startswith("history.")}
+    scaling, names = _restored_scaling(arrays, network.widths[0]), _feature_names(arrays, network.widths[0])
     if arrays:
         raise DataFormatError(f"unknown arrays: {', '.join(arrays)}")
-    seed = whole(json.loads(metadata["seed"]), "seed", 0, 2**32 - 1)
+    seed = whole(safetensors.document(metadata["seed"]), "seed", 0, 2**32 - 1)
     model._adopt(Fitted(network, encoder_layers, LOSSES[model.loss](), scaling, optimizer, history, seed))
     if names is not None:
         setattr(model, "feature_names_in_", names)
@@ -157,6 +158,8 @@ def _sizes(model: Autoencoder, arrays: Mapping[str, Array]) -> dict[str, Shape]:
     To be called before a network is built: the file has paid for this much memory.
     """
     back = model.hidden_sizes[::-1] if model.decoder_sizes is None else model.decoder_sizes
+    if len(model.hidden_sizes) + len(back) > len(arrays):
+        raise DataFormatError(f"its settings ask for {len(model.hidden_sizes) + len(back) + 2} layers, got {len(arrays)} arrays")
     names = [f"encoder.{i}" for i in range(len(model.hidden_sizes) + 1)] + [f"decoder.{i}" for i in range(len(back) + 1)]
     shapes: dict[str, Shape] = {}
     n_in = len(arrays["encoder.0.W"])
@@ -194,10 +197,20 @@ def _restored_optimizer(state: Any, network: Network, arrays: dict[str, Array]) 
     return optimizer
 
 
+def _float64(arrays: dict[str, Array], name: str, ndim: int | None = None) -> Array:
+    """Take an array that is always float64 out of ``arrays``."""
+    array = arrays.pop(name)
+    if array.dtype != np.float64 or ndim not in (None, array.ndim):
+        raise DataFormatError(f"expected {name} as float64, got {array.dtype} of shape {array.shape}")
+    return array
+
+
 def _restored_scaling(arrays: dict[str, Array], n_features: int) -> Scaling | None:
-    scale, offset = arrays.pop("scaling.scale", None), arrays.pop("scaling.offset", None)
-    if scale is None:
+    if "scaling.scale" not in arrays:
         return None
+    scale, offset = _float64(arrays, "scaling.scale"), None
+    if "scaling.offset" in arrays:
+        offset = _float64(arrays, "scaling.offset")
     shapes = [()] if offset is None else [(n_features,), offset.shape]
     if any(shape != scale.shape for shape in shapes) or not (np.isfinite(scale) & (scale > 0)).all():
         raise DataFormatError(f"expected scaling.scale above 0, one number or {n_features} with as many in scaling.offset")
@@ -208,9 +221,20 @@ def _restored_scaling(arrays: dict[str, Array], n_features: int) -> Scaling | No
     return Scaling(scale, offset)
 
 
-def _feature_names(arrays: dict[str, Array]) -> Array | None:
-    text = arrays.pop("feature_names", None)
-    return None if text is None else np.array(json.loads(text.tobytes()), dtype=object)
+def _feature_names(arrays: dict[str, Array], n_features: int) -> Array | None:
+    """The names of a data frame's columns, read one by one: their number is known, and memory is taken for no more."""
+    if "feature_names" not in arrays:
+        return None
+    array = arrays.pop("feature_names")
+    text, names, end = array.tobytes().decode("ascii"), [], -1
+    for _ in range(n_features):
+        if text[end + 2] != '"':
+            break
+        name, end = json.JSONDecoder().raw_decode(text, end + 2)
+        names.append(name)
+    if array.shape != (len(text),) or len(names) != n_features or json.dumps(names) != text:
+        raise DataFormatError(f"expected {n_features} names in feature_names, spelled as ae_scratch spells them")
+    return np.array(names, dtype=object)
 
 
 # ---- settings as JSON ---------------------------------------------------------------------------------------------------
@@ -240,7 +264,7 @@ def _to_data(value: Any) -> Any:
 
 
 def _from_json(text: str) -> Any:
-    return _from_data(json.loads(text))
+    return _from_data(safetensors.document(text))
 
 
 def _from_data(data: Any) -> Any:

@@ -25,7 +25,7 @@ from .files import replacement
 from .kernels.reference import Array
 
 FORMAT, VERSION = "ae_scratch", 1
-LIMIT = 2**20  # bytes of a header: enough for some thousand arrays
+LIMIT = 2**16  # bytes of a header: enough for some hundred arrays, and as JSON less than 4 MiB of objects, whatever it holds
 PREFIX = b'{"__metadata__":{"sha256":"'
 DIGITS = slice(len(PREFIX), len(PREFIX) + 64)  # where the hash stands in the header
 DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
@@ -75,6 +75,19 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, str], dict[
         if digest.hexdigest().encode() != header[DIGITS]:
             raise DataFormatError("its content does not have the SHA-256 it had when it was written: it was damaged or changed")
     return metadata, arrays
+
+
+def document(text: str) -> Any:
+    """Return the JSON that a string of the metadata is; DataFormatError unless ``json.dumps`` spells it the same way: with names
+    given once, and without NaN.
+
+    >>> document('{"kind": "Adam", "beta1": 0.9}')
+    {'kind': 'Adam', 'beta1': 0.9}
+    """
+    value = json.loads(text)
+    if json.dumps(value, allow_nan=False) != text:
+        raise DataFormatError("its settings are not spelled as ae_scratch spells them: it was damaged or changed")
+    return value
 
 
 @contextmanager

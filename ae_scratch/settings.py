@@ -129,7 +129,8 @@ class Settings:
     def _build(self, n_features: int, seed: int | None) -> tuple[Network, int]:
         """A network of all layers, output activation included, and how many of its layers are the encoder. The weights are fresh,
         or zero for no seed."""
-        rng, dtype = _NoWeights() if seed is None else Stream(seed), np.dtype(self.dtype)
+        dtype = np.dtype(self.dtype)
+        rng = _NoWeights(dtype) if seed is None else Stream(seed)
         hidden, back = list(self.hidden_sizes), self._sizes_back()
         output = ACTIVATIONS[self.output_activation] if self.output_activation else LOSSES[self.loss].output_activation
         between, code = self._hidden_activations(), ACTIVATIONS[self.code_activation]
@@ -171,10 +172,13 @@ class Settings:
 
 
 class _NoWeights:
-    """A source of zeros, which takes no time, for a network whose weights are set next."""
+    """A source of zeros, which takes neither time nor memory, for a network whose weights are set next."""
+
+    def __init__(self, dtype: np.dtype[Any]):
+        self.zero = dtype.type(0)
 
     def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Array:
-        return np.broadcast_to(0.0, size)
+        return np.broadcast_to(self.zero, size)
 
 
 def _dense(sizes: list[int], rng: Uniform, dtype: np.dtype[Any], weight_decay: float) -> list[Dense]:

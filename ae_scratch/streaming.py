@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -39,8 +40,19 @@ def mapping(X: Any) -> mmap.mmap | None:
     return None
 
 
+def reserve(X: Array) -> None:
+    """Let the file that X is a mapping of have all its blocks, or raise OSError: a page that found none would end the process."""
+    with file_of(X, os.O_RDWR) as place:
+        if place is not None and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(*place, X.nbytes)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems that have no such thing
+                    raise
+
+
 @contextmanager
-def file_of(X: Array) -> Iterator[tuple[int, int] | None]:
+def file_of(X: Array, flags: int = os.O_RDONLY) -> Iterator[tuple[int, int] | None]:
     """Yield a descriptor of the file that X is a mapping of, and where in it X begins; None if X is no such mapping, or the file
     of that name is another one by now."""
     if mapping(X) is None or not X.flags.c_contiguous or not hasattr(os, "pread"):
@@ -50,7 +62,7 @@ def file_of(X: Array) -> Iterator[tuple[int, int] | None]:
     while not isinstance(whole.base, mmap.mmap):
         whole = whole.base
     try:
-        descriptor = os.open(whole.filename or "", os.O_RDONLY)  # a file without a name has none to be opened by
+        descriptor = os.open(whole.filename or "", flags)  # a file without a name has none to be opened by
     except OSError:
         yield None
         return

@@ -9,7 +9,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from ae_scratch.callbacks import EarlyStopping, ModelCheckpoint
 GOLDEN = pathlib.Path(__file__).parent / "golden.safetensors"
 GOLDEN_CODE = [[0.6203403472900391, 0.12416956573724747]]
 DIGITS = slice(35, 99)  # where the hash stands in a file
-DOCUMENTS = ("settings", "layers", "optimizer", "seed")  # the metadata that are JSON themselves
 
 X = np.random.default_rng(0).integers(0, 256, (40, 4)).astype(np.uint8)
 U = X / 255
@@ -267,7 +265,7 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(path, content):
             copy.deepcopy(model).set_params(**change).save(path)
     model.feature_names_in_ = ["long" * 10] * 30000
     model.save(path)  # names are data: the header stays small
-    with pytest.raises(ValueError, match="header of 1048576 bytes"):
+    with pytest.raises(ValueError, match="header of 65536 bytes"):
         layout.write(path, "network", {"note": "x" * 2**20}, {})
     with pytest.raises(TypeError, match="got complex128"):
         layout.write(path, "network", {}, {"z": np.zeros(3, complex)})
@@ -288,139 +286,6 @@ def silent_changes(path, contents, load=Autoencoder.load):
         except DataFormatError as error:
             assert str(error).startswith(str(path))
     return accepted
-
-
-def flips(content, bits=range(8)):
-    for place in range(len(content)):
-        for bit in bits:
-            yield content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:]
-
-
-def test_every_truncation_and_every_flipped_bit_of_an_encoder(path):
-    fitted(hidden_sizes=(), code_size=1).encoder.save(path)
-    content = path.read_bytes()
-    assert silent_changes(path, [content], Network.load) == [content]
-    assert not silent_changes(path, (content[:length] for length in range(len(content))), Network.load)
-    assert not silent_changes(path, flips(content), Network.load)
-
-
-@pytest.mark.parametrize("bits", [[0], [5], pytest.param(range(8), marks=pytest.mark.slow)], ids=str)  # 5: "a" to "A"
-def test_every_truncation_and_flipped_bits_of_a_model(path, content, bits):
-    assert silent_changes(path, [content]) == [content]
-    assert not silent_changes(path, (content[:length] for length in range(0, len(content), 8 // len(bits))))
-    assert not silent_changes(path, flips(content, bits))
-    assert not silent_changes(path, [content + b"\0", content + content, b"\0" + content, b""])
-
-
-def test_a_reader_that_checks_no_hash_is_found_out(path, content, monkeypatch):
-    class Blind:
-        def __init__(self, data=b""):
-            self.update = lambda data: None
-            self.hexdigest = lambda: content[DIGITS].decode()
-
-    monkeypatch.setattr(layout.hashlib, "sha256", Blind)
-    assert silent_changes(path, (content[:-40] + tail for tail in flips(content[-40:])))
-
-
-NASTY = [None, True, -1, 0, 1, 2, 3, 7, 2**31, 2**53, 2**62, 2**63, 2**64, 10**400, 0.5, 1e308, "", "0", "F16", "BOOL", "float",
-         "Adam", "os.system", "__import__('os')", "ü", "x" * 5000, [], [0], [1, 2], [2**40, 2**40], [[]], {}, {"kind": "Adam"},
-         {"kind": "float", "value": "nan"}, {"kind": "GaussianNoise", "sigma": -1}, {"kind": "eval", "value": "1"}, [[[[]]]]]
-
-
-def places(tree):
-    """All (container, key) of a JSON tree."""
-    for key in (list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()):
-        yield tree, key
-        yield from places(tree[key])
-
-
-def mutant(header, data, rng):
-    """The file with one or two of the things it says replaced, doubled or left out, and its hash made right."""
-    header = copy.deepcopy(header)
-    for name in DOCUMENTS:
-        header["__metadata__"][name] = json.loads(header["__metadata__"][name])
-    for _ in range(rng.integers(1, 3)):
-        found = list(places(header))
-        (container, key), other = (found[i] for i in rng.integers(len(found), size=2))
-        action = rng.integers(6)
-        if action == 0:
-            del container[key]
-        elif action == 1:
-            container[key] = copy.deepcopy(other[0][other[1]])
-        else:
-            container[key] = copy.deepcopy(NASTY[rng.integers(len(NASTY))])
-    metadata = header.get("__metadata__")
-    for name in DOCUMENTS:
-        if isinstance(metadata, dict) and name in metadata:
-            metadata[name] = json.dumps(metadata[name])
-    return put_together(header, data[:rng.integers(len(data))] if rng.random() < 0.1 else data)
-
-
-def check_mutants(path, content, count, seed):
-    """Each is refused with the one error, or it is a good file, which its model writes again; memory stays bounded."""
-    header, data = taken_apart(content)
-    rng, refused = np.random.default_rng(seed), 0
-    for _ in range(count):
-        changed = mutant(header, data, rng)
-        path.write_bytes(changed)
-        tracemalloc.start()
-        try:
-            model = Autoencoder.load(path)
-        except DataFormatError:
-            refused += 1
-        else:
-            model.save(path)
-            assert agrees(said(path.read_bytes()), said(changed))
-        finally:
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        assert peak < len(changed) + 2**20
-    return refused
-
-
-def said(content):
-    """What a file says, but for its hash and who wrote it."""
-    header, data = taken_apart(content)
-    metadata = {name: json.loads(value) if name in DOCUMENTS else value for name, value in header["__metadata__"].items()
-                if name not in ("sha256", "written_by")}
-    return {**header, "__metadata__": metadata, "data": data}
-
-
-def agrees(written, given):
-    """Whether two JSON trees are the same, but for defaults that only the first one spells out."""
-    if isinstance(given, dict) and isinstance(written, dict):
-        return all(name in written and agrees(written[name], value) for name, value in given.items())
-    if isinstance(given, list) and isinstance(written, list):
-        return len(given) == len(written) and all(map(agrees, written, given))
-    return given == written
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("count", [400, pytest.param(10000, marks=pytest.mark.slow)])
-def test_mutants_with_the_right_hash(path, count, tied):
-    noise = GaussianNoise(0.1, clip=(0, 1))
-    fitted(hidden_sizes=(), noise=noise, tied_weights=tied, l1_activity=0.1, optimizer=Adam(0.1), scaling="minmax").save(path)
-    assert put_together(*taken_apart(path.read_bytes())) == path.read_bytes()
-    assert check_mutants(path, path.read_bytes(), count, seed=count) > count / 2
-
-
-@pytest.mark.parametrize("text", [
-    b"[" * 100000, b'{"a":' * 100000, layout.PREFIX + b"[" * 100000, layout.PREFIX + b'","a":' + b"[" * 100000,
-    layout.PREFIX + b'","a":' + b"9" * 10000, layout.PREFIX + b"\xff" * 200], ids=range(6))
-def test_headers_that_strain_a_parser(path, text):
-    text += b" " * (-len(text) % 8)
-    assert not silent_changes(path, [struct.pack("<Q", len(text)) + text, reseal(struct.pack("<Q", len(text)) + text.ljust(200))])
-
-
-def test_names_given_twice_and_other_spellings_are_refused(path, content):
-    header, data = taken_apart(content)
-    text = json.dumps(header, separators=(",", ":"))
-    other = [text.replace('"format":', '"format":"ae_scratch","format":'), text.replace('"shape":[4,3]', '"shape":[4, 3]'),
-             text.replace('"shape":[4,3]', '"shape":[4,3.0]'), text.replace('"shape":[4,3]', '"shape":[4,true]'),
-             text.replace("ae_scratch", "ae\\u005fscratch"), text + "{}", text.replace('"F32"', "NaN")]
-    assert all(changed != text for changed in other)
-    padded = [changed.ljust(-(-len(changed) // 8) * 8).encode() for changed in other]
-    assert not silent_changes(path, [reseal(struct.pack("<Q", len(changed)) + changed + data) for changed in padded])
 
 
 def foreign(path, kind):
@@ -483,36 +348,6 @@ def test_a_file_that_changes_while_it_is_read(path, content, monkeypatch, length
     assert name != "zeros"
     with pytest.raises(DataFormatError, match="grew" if length > 0 else "shrank"):
         Autoencoder.load(path)
-
-
-AUDIT = """
-import sys, pickle, pathlib
-from ae_scratch import Autoencoder
-good, bad = sys.argv[1:]
-def load(path):
-    try:
-        Autoencoder.load(path)
-    except ValueError:
-        pass
-load(good), load(bad)  # what Python loads itself, it loads now
-events, watching = [], True
-sys.addaudithook(lambda event, arguments: watching and events.append((event, arguments[:2])))
-load(good), load(bad)
-watching = False
-seen, watching = list(events), True
-pickle.loads(pickle.dumps(pathlib.PurePath))
-watching = False
-print({name for name, _ in seen} - {"open", "builtins.id", "object.__getattr__"},  # the latter two look at objects in memory
-      {arguments for name, arguments in seen if name == "open"} == {(good, "r"), (bad, "r")},
-      "pickle.find_class" in {name for name, _ in events})
-"""
-
-
-def test_loading_runs_nothing(path, content, tmp_path):
-    bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(content[:-1])
-    run = subprocess.run([sys.executable, "-c", AUDIT, path, bad], capture_output=True, text=True, check=True)
-    assert run.stdout.split("\n")[0] == "set() True True"
 
 
 def test_loading_and_encoding_never_import_numba(path):

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough, as in "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (DivergedError, ImportError, OSError, ValueError, TypeError) as error:
+    except (DivergedError, ImportError, MemoryError, OSError, ValueError, TypeError) as error:
         print(f"ae-scratch: {in_options(_sentence(error))}", file=sys.stderr)
         return 1
 
@@ -56,4 +56,4 @@ def _sentence(error: Exception) -> str:
     """What went wrong, in words: the system's errors come with a number that tells nobody anything."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return str(error) or ("there is not enough memory" if isinstance(error, MemoryError) else type(error).__name__)

@@ -6,23 +6,29 @@ A table is read strictly: a missing cell, a word where a number is due or a row 
 from __future__ import annotations
 
 import csv
+import errno
+import io
+import math
 import os
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
+from typing import IO, Any, BinaryIO, Literal, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
 from ..errors import DataFormatError
 from ..files import replacing
-from .idx import GZIP_MAGIC, read_idx
+from .idx import GZIP_MAGIC, GZIP_RATIO, MAX_NDIM, read_idx
 
 FORMATS = "a .csv, .npy or .npz file, IDX (plain or .gz), or - for CSV on standard input"
 BLOCK = 4096  # rows turned into text at a time
+READ = 2**20  # bytes taken out of an archive at a time
+MAX_UNPACKED = 2 * 1024**3  # bytes of an array that is compressed
 
 
 class Rows(Protocol):
@@ -73,6 +79,8 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
             with _text(name) as lines:
                 return _read_csv(lines, columns, drop, delimiter, header)
         X = _as_rows(_read_array(name))
+        if columns is None and not drop:
+            return Table(X)
         chosen, names, left_out = _choose(None, X.shape[1], columns, drop)
         return Table(X if chosen == list(range(X.shape[1])) else X[:, chosen], names, left_out)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -166,33 +174,96 @@ def _read_array(name: str) -> np.ndarray:
     file, colon, member = name.partition(".npz:")
     lower = name.lower()
     if colon or lower.endswith(".npz"):
-        return _read_npz(file + ".npz" if colon else name, member)
+        with _format_errors():
+            return _read_npz(file + ".npz" if colon else name, member)
     if lower.endswith(".npy"):
-        X: np.ndarray = _loaded(name, mmap_mode="r")
-        return X
+        with _format_errors():
+            return _map_npy(name)
     return _read_other(name)
 
 
-def _read_npz(name: str, member: str) -> np.ndarray:
-    with _loaded(name) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataFormatError("expected an .npz archive, found a single array: name it .npy")
-        if not member and len(archive.files) != 1:
-            raise DataFormatError(f"expected one array, found {', '.join(archive.files) or 'none'}: choose, as in "
-                                  f"{name}:{(archive.files or ['X'])[0]}")
-        if member and member not in archive.files:
-            raise DataFormatError(f"expected an array {member!r}, found {', '.join(archive.files) or 'none'}")
-        array: np.ndarray = archive[member or archive.files[0]]
-        return array
-
-
-def _loaded(name: str, **how: Any) -> Any:
-    from zipfile import BadZipFile  # slow to import, and most files need none of it
-
+@contextmanager
+def _format_errors() -> Iterator[None]:
+    """Turn whatever goes wrong with the content of a NumPy file, which parsers of archives and literals meet, into one error."""
     try:
-        return np.load(name, allow_pickle=False, **how)
-    except (ValueError, EOFError, BadZipFile) as error:
+        yield
+    except (DataFormatError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a place before the beginning of a file leads to
+            raise
         raise DataFormatError(f"expected a NumPy file of numbers, found a damaged or other one ({error})") from error
+
+
+def _map_npy(name: str) -> np.ndarray:
+    with open(name, "rb") as file:
+        dtype, shape, order = _npy_header(file)
+        _require_size(dtype, shape, os.fstat(file.fileno()).st_size - file.tell())
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+
+
+def _read_npz(name: str, member: str) -> np.ndarray:
+    from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile  # slow to import, and most files need none of it
+
+    with ZipFile(name) as archive:
+        entry = archive.getinfo(_member(name, [entry.filename for entry in archive.infolist()], member))
+        if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise DataFormatError("expected an archive as numpy.savez writes it, found another compression")
+        room = entry.compress_size * (GZIP_RATIO if entry.compress_type == ZIP_DEFLATED else 1)
+        if entry.file_size > min(room, max(MAX_UNPACKED, entry.compress_size)):
+            raise DataFormatError(f"expected an array of at most {MAX_UNPACKED} bytes, or one that is not compressed, found "
+                                  f"one of {entry.file_size}")
+        with archive.open(entry) as file:
+            dtype, shape, order = _npy_header(file)
+            _require_size(dtype, shape, entry.file_size - file.tell())
+            return _read_all(file, entry.file_size - file.tell()).view(dtype).reshape(shape, order=order)
+
+
+def _member(name: str, files: list[str], member: str) -> str:
+    """The file in an archive that holds the array of that name, or the only one."""
+    arrays = {file.removesuffix(".npy"): file for file in files}
+    listed = _listed(list(arrays)) or "none"
+    if not member and len(arrays) != 1:
+        raise DataFormatError(f"expected one array, found {listed}: choose, as in {name}:{next(iter(arrays), 'X')}")
+    if member and member not in arrays:
+        raise DataFormatError(f"expected an array {member!r}, found {listed}")
+    return arrays[member or next(iter(arrays))]
+
+
+def _npy_header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]]:
+    """What the header of an .npy file says, which is read to its end: dtype, shape and order."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    start = file.read(10)
+    start += file.read(2) if start[6:7] == b"\2" else b""
+    length = int.from_bytes(start[8:], "little")
+    if length >= 2**16:
+        raise DataFormatError(f"expected a NumPy file of numbers, found a header of {length} bytes")
+    header = io.BytesIO(start + file.read(length))
+    try:
+        shape, fortran, dtype = read[np.lib.format.read_magic(header)](header)
+    except MemoryError as error:  # how Python refuses a literal that is nested too deeply
+        raise ValueError("its header is no header") from error
+    if dtype.kind not in "buif":
+        raise DataFormatError(f"expected a NumPy file of numbers, found an array of {dtype}")
+    return dtype, shape, "F" if fortran else "C"
+
+
+def _require_size(dtype: np.dtype[Any], shape: tuple[int, ...], room: int) -> None:
+    """Raise DataFormatError unless an array of that shape fills so many bytes."""
+    size = math.prod(shape) * dtype.itemsize  # Python integers: NumPy's would wrap around
+    if not all(n > 0 for n in shape) or len(shape) > MAX_NDIM or size != room:
+        raise DataFormatError(f"expected {size} bytes of data for shape {shape}, found {room}; get the file again")
+
+
+def _read_all(file: IO[bytes], size: int) -> np.ndarray:
+    """So many bytes, then the end, where an archive verifies its checksum."""
+    data, end = np.empty(size + 1, np.uint8), 0
+    while part := file.read(min(READ, size + 1 - end)):
+        data[end:end + len(part)] = np.frombuffer(part, np.uint8)
+        end += len(part)
+    if end != size:
+        raise DataFormatError(f"expected {size} bytes of data, then the end, found {end}; get the file again")
+    return data[:size]
 
 
 def _read_other(name: str) -> np.ndarray:
@@ -268,11 +339,12 @@ def _choose(heads: list[str] | None, width: int, columns: Sequence[str] | None,
         raise ValueError(f"there is no column {' or '.join(map(repr, unknown[:8]))}: expected names among {_listed(known)}")
     if not wanted:
         raise ValueError("every column is dropped: nothing is left to read")
-    double = [name for name in wanted if known.count(name) > 1 or wanted.count(name) > 1]
+    among, chosen = Counter(known), Counter(wanted)
+    double = [name for name in wanted if among[name] > 1 or chosen[name] > 1]
     if double:
         raise ValueError(f"the column {double[0]!r} is there twice: rename it, or choose others")
-    left_out = [name for name in known if name not in wanted]
-    return [known.index(name) for name in wanted], None if heads is None else wanted, left_out
+    left_out, places = [name for name in known if name not in chosen], {name: i for i, name in enumerate(known)}
+    return [places[name] for name in wanted], None if heads is None else wanted, left_out
 
 
 def _wrong_cell(row: list[str], chosen: Sequence[int], heads: list[str] | None, line: int, delimiter: str) -> DataFormatError:
