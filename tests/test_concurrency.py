@@ -13,6 +13,8 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import test_engine
+from guarded import allocate_by
 from processes import SECONDS, in_a_new_process
 
 from ae_scratch import Autoencoder
@@ -166,3 +168,30 @@ def where_threads_are_refused(allowed):
 def test_fewer_threads_where_the_system_refuses_them(allowed, expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.where_threads_are_refused({allowed})")) == (
         expected, allowed > 0)
+
+
+def where_memory_ends(threads, count=9):
+    """For each of some allocations in compiled code, what becomes of an epoch in which it fails: whether there is an error, and
+    everything is as before; and whether all is well again afterwards."""
+    made, bad = [0], [0]
+
+    def make(original, size):
+        made[0] += 1
+        return None if made[0] == bad[0] else original(size)
+    allocate_by(make)
+    expected, found = test_engine.digest(threads), []
+    for bad[0] in np.linspace(1, made[0] // 3, count).astype(int).tolist():  # of the first of two epochs
+        made[0], task = 0, test_engine.job()
+        before = task.network.params.vector.tobytes()
+        try:
+            driver.train(task, 1, {}, threads=threads)
+        except MemoryError:
+            found.append(task.network.params.vector.tobytes() == before and not (task.optimizer.m.any() or task.optimizer.v.any())
+                         and task.optimizer.beta1_t == 1)
+    return found, test_engine.digest(threads) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_L4_want_of_memory_on_any_thread_is_an_error_and_changes_nothing(threads):
+    found = ast.literal_eval(in_a_new_process("test_concurrency", f"t.where_memory_ends({threads})"))
+    assert found == (9 * [True], True)
