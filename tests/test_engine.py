@@ -12,6 +12,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import Case, agree
+from test_kernel_lint import ROOTS, Source, texts
 
 import ae_scratch
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
@@ -293,7 +294,7 @@ from numba.core import bytecode, event
 from ae_scratch import Autoencoder
 compiled, files, original = [], set(), bytecode.FunctionIdentity.from_function
 def from_function(function):
-    files.add(function.__code__.co_filename)
+    files.add(function.__code__.co_filename + ":" + function.__name__)
     return original(function)
 bytecode.FunctionIdentity.from_function = from_function
 class Listener(event.Listener):
@@ -310,11 +311,19 @@ def test_a_second_process_compiles_nothing(tmp_path):
     (first, *files), (second, *_) = [subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, text=True,
                                                     capture_output=True, check=True).stdout.splitlines() for _ in range(2)]
     assert int(first) > 10 and int(second) == 0
-    assert_hashed(files)
+    functions = {(pathlib.Path(file), name) for file, _, name in (line.rpartition(":") for line in files)}
+    assert_hashed({file for file, _ in functions})
     with pytest.raises(AssertionError, match="callbacks"):  # the check can fail
-        assert_hashed([*files, str(PACKAGE / "callbacks.py")])
+        assert_hashed([*(file for file, _ in functions), PACKAGE / "callbacks.py"])
+    assert_looked_at({(file.relative_to(PACKAGE).as_posix(), name) for file, name in functions if PACKAGE in file.parents})
     folder, = (tmp_path / "ae_scratch" / "compiled").iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+
+
+def assert_looked_at(functions):
+    """``test_kernel_lint`` has found whatever was compiled, but for what only says to Numba how to emit instructions."""
+    found = {(file, getattr(node, "name", "<lambda>")) for file, node in Source(texts()).threads_run(ROOTS)}
+    assert len(functions) > 40 and functions - found == set()
 
 
 def assert_hashed(files):
@@ -322,7 +331,7 @@ def assert_hashed(files):
     from ae_scratch.kernels import cache
 
     hashed = {path for pattern in cache.SOURCES for path in PACKAGE.glob(pattern)}
-    ours = {path for path in map(pathlib.Path, files) if PACKAGE in path.parents}
+    ours = {path for path in files if PACKAGE in path.parents}
     assert len(ours) > 5 and ours <= hashed, ours - hashed
 
 
