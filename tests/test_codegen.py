@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from processes import AVX2, AVX512, in_a_new_process
 
-from ae_scratch.kernels import matmul, simd
+from ae_scratch.kernels import linked, matmul, simd
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.compiled import OPTIONS
 
@@ -40,10 +40,18 @@ def products(multiply=multiply):
 
 
 def digests():
-    """What must not depend on how it was compiled: products, and a training's weights, moments and figures."""
-    import test_engine  # here, because the other tests in this file must not run what they compile for another CPU
+    """What must not depend on how it was compiled: products, and a training's weights, moments and codes."""
+    import test_golden_digest  # here, because the other tests in this file must not run what they compile for another CPU
 
-    return [products(), *test_engine.digest(1), *test_engine.digest(2)]
+    return [products(), *test_golden_digest.digests()]
+
+
+def registers():
+    """Those that the compiled products multiply and add in."""
+    for dtype in (np.float32, np.float64):
+        linked.load(dtype)
+    code = "".join(product._library.get_asm_str() for product in linked.loaded.values())
+    return sorted(set(re.findall(r"vfmadd\w+[ps][sd]\b.*%([xyz]mm)\d+$", code, re.MULTILINE)))
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +64,22 @@ def test_the_digest_notices_another_rounding(native):
     assert products(lambda A, B, C: np.matmul(A, B, out=C)) != native[0] == products()
 
 
-AVX512_HERE = pytest.mark.skipif("+avx512f" not in simd.cpu_features(), reason="this CPU has no AVX-512 to run its code with")
+AVX512_HERE = pytest.mark.skipif("+avx512f" not in simd.cpu_features(),
+                                 reason="this CPU has no AVX-512 to run its code with: of that, only registers are looked at")
 
 
-@pytest.mark.parametrize("environment", [AVX2, pytest.param(AVX512, marks=AVX512_HERE)], ids=["AVX2", "AVX-512"])
-def test_the_same_bits_when_compiled_for(environment, native):
-    assert ast.literal_eval(in_a_new_process("test_codegen", "t.digests()", environment)) == native
+@pytest.mark.parametrize("environment, register", [(AVX2, "ymm"), pytest.param(AVX512, "zmm", marks=AVX512_HERE)],
+                         ids=["AVX2", "AVX-512"])
+def test_D3_the_same_bits_when_compiled_for(environment, register, native, tmp_path):
+    environment = {**environment, "NUMBA_CACHE_DIR": str(tmp_path)}  # where nothing is: the registers are those of what ran
+    *found, used = ast.literal_eval(in_a_new_process("test_codegen", "[*t.digests(), t.registers()]", environment))
+    assert found == native and register in used and ("zmm" in used) == (register == "zmm")
+
+
+def test_D3_the_products_use_whole_registers_of_AVX512(tmp_path):
+    """Compiled for that CPU, whether or not it is this one; nothing runs."""
+    found = in_a_new_process("test_codegen", "t.registers()", {**AVX512, "NUMBA_CACHE_DIR": str(tmp_path)})
+    assert "zmm" in ast.literal_eval(found)
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def in_a_fork():
 
 
 @FORK
-def test_after_a_fork(expected):
+def test_B4_after_a_fork(expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork()")) == 4 * [expected]
 
 
@@ -68,17 +68,37 @@ def in_a_fork_during_a_fit():
 
 
 @FORK
-def test_a_fork_during_a_fit(expected):
+def test_B4_a_fork_during_a_fit(expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork_during_a_fit()")) == (True, expected)
 
 
-def at_the_same_time(threads, count=4):
-    """The digests of fits with different seeds, in threads that start together."""
+def in_new_processes(method):
+    """The digests of fits in two processes that start anew, after one in this."""
+    before = digest(2)
+    if method == "loky":
+        from joblib import Parallel, delayed
+
+        return [before, *Parallel(n_jobs=2, backend="loky", timeout=SECONDS / 2)(delayed(digest)(2) for _ in range(2))]
+    with get_context(method).Pool(2) as pool:
+        return [before, *(result.get(SECONDS / 2) for result in [pool.apply_async(digest, (2,)) for _ in range(2)])]
+
+
+@pytest.mark.parametrize("method", ["loky", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_B4_in_new_processes(method, expected):
+    if method == "loky":
+        pytest.importorskip("joblib")
+    before = f"__name__ = 'not main'; import os; os.environ['PYTHONPATH'] = {os.pathsep.join(sys.path)!r}"
+    found = in_a_new_process("test_concurrency", f"t.in_new_processes({method!r})", before=before)
+    assert ast.literal_eval(found) == 3 * [expected]
+
+
+def at_the_same_time(threads, times=1, count=8):
+    """The digests of fits with different seeds, each several times over, in threads that start together."""
     found, start = {}, threading.Barrier(count)
 
     def fit(seed):
         start.wait()
-        found[seed] = digest(threads, seed)
+        found[seed], = {digest(threads, seed) for _ in range(times)}
     workers = [threading.Thread(target=fit, args=(seed,)) for seed in range(count)]
     for worker in workers:
         worker.start()
@@ -87,11 +107,12 @@ def at_the_same_time(threads, count=4):
     return [found[seed] for seed in range(count)]
 
 
-@pytest.mark.parametrize("threads", [None, 3])
-def test_several_fits_at_once(threads):
-    alone = [digest(1, seed) for seed in range(4)]
-    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.at_the_same_time({threads})")) == alone
-    assert len(set(alone)) == 4
+@pytest.mark.parametrize("threads, times", [(None, 1), (3, 1), pytest.param(None, 50, marks=pytest.mark.slow),
+                                            pytest.param(3, 50, marks=pytest.mark.slow)])
+def test_B4_eight_threads_fit_and_encode_at_once(threads, times):
+    alone = [digest(1, seed) for seed in range(8)]
+    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.at_the_same_time({threads}, {times})")) == alone
+    assert len(set(alone)) == 8
 
 
 SPIN = """

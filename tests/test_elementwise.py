@@ -123,6 +123,21 @@ def test_never_falls(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_N2_neighbours_fall_by_the_last_place_at_most(name):
+    x = arguments(name, np.random.default_rng(4).integers(0, 2**32, 2**19))
+    x = x[np.abs(x) < 1e38]
+    y, above = apply(name, x), apply(name, np.nextafter(x, np.float32(np.inf)))
+    assert (above >= np.nextafter(y, np.float32(-np.inf))).all()
+
+
+@pytest.mark.parametrize("name, value", [("exp", 1), ("sigmoid", 0.5), ("softplus", np.log(2)), ("tanh", None), ("log1p", None)])
+def test_N2_subnormal_numbers(name, value):
+    x = np.array([1e-45, 1e-42, 1.1754942e-38], np.float32)
+    x = x if name == "log1p" else np.concatenate([x, -x])
+    assert np.array_equal(apply(name, x), x if value is None else np.full_like(x, value))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_float64_is_the_library(name):
     x = np.linspace(0 if name == "log1p" else -700, 700, 1001)
     got = apply(name, x)

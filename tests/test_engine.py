@@ -146,8 +146,8 @@ def digest(threads, monkeypatch=None, **settings):
     return hashlib.sha256(b"".join(array.tobytes() for array in state)).hexdigest(), history
 
 
-@pytest.mark.parametrize("batch_size", [32, 7, 1])
-def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
+@pytest.mark.parametrize("batch_size, repeats", [(32, 1), (7, 1), (1, 1), pytest.param(32, 20, marks=pytest.mark.slow)])
+def test_D1_the_number_of_threads_changes_no_bit(monkeypatch, batch_size, repeats):
     ran, original = [], driver.steps
 
     def counting(share, counter, threads, data, first, last, *others):
@@ -156,7 +156,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
         return original(share, counter, threads, data, first, last, *others)
     monkeypatch.setattr(driver, "steps", counting)
     expected = digest(1, batch_size=batch_size)
-    for threads in (2, 3, 4, 8):
+    for threads in repeats * list(range(1, 9)):
         ran.clear()
         assert digest(threads, batch_size=batch_size) == expected
         assert len(set(ran)) >= threads and len(ran) % threads == 0  # so many workers really ran, in every chunk
@@ -164,13 +164,13 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [32, 7])
-def test_the_number_of_threads_changes_no_bit_of_ties_decay_and_sparsity(batch_size):
+def test_D1_the_number_of_threads_changes_no_bit_of_ties_decay_and_sparsity(batch_size):
     digests = [digest(threads, network=tied(np.float32), optimizer=SGD(1e-3, 0.9), batch_size=batch_size)
                for threads in (1, 2, 3, 4)]
     assert all(found == digests[0] for found in digests)
 
 
-def test_means_over_a_threads_own_rows_would_be_seen(monkeypatch):
+def test_D1_means_over_a_threads_own_rows_would_be_seen(monkeypatch):
     """The comparison above can fail: a share in which the whole batch is the rows of one thread."""
     share = driver.Plan._share
 
@@ -222,6 +222,32 @@ def test_rows_of_an_encoding_do_not_depend_on_the_others(rows):
     for threads in (1, 2, 5):
         assert driver.predict(network, data[:rows], threads).tobytes() == whole[:rows].tobytes()
     assert driver.predict(network, data[rows // 2:rows], 2).tobytes() == whole[rows // 2:rows].tobytes()
+
+
+def batches_that_differ(predict, network, data):
+    """The batch sizes from 1 to 65, at several places, of which some row has other bits than in one batch of all."""
+    whole, found = predict(network, data), []
+    for size in range(1, 66):
+        for start in (0, 1, 7, size % 5, len(data) - size):
+            if predict(network, data[start:start + size]).tobytes() != whole[start:start + size].tobytes():
+                found.append(size)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layers", [6, 11], ids=["codes", "reconstructions"])
+def test_D2_a_row_has_the_same_bits_in_every_batch(dtype, layers):
+    data = np.random.default_rng(1).uniform(size=(133, 45)).astype(dtype)
+    network = everything(dtype)[:layers]
+    for threads in (1, 2):
+        assert batches_that_differ(lambda network, X: driver.predict(network, X, threads), network, data) == []
+
+
+def test_D2_rows_that_depend_on_their_batch_would_be_seen():
+    def centred(network, X):
+        return network.predict(X) * np.float32(1 + 1e-7 * len(X))
+    data = np.random.default_rng(1).uniform(size=(133, 45)).astype(np.float32)
+    assert len(set(batches_that_differ(centred, everything(np.float32), data))) > 60
 
 
 def test_the_estimator_with_this_engine():
