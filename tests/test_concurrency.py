@@ -151,9 +151,9 @@ def workers_on_one_processor(threads):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     used, original = set(), driver.in_threads
 
-    def counting(function, calls_of, threads):
+    def counting(function, calls_of, threads, *counter):
         used.add(threads)
-        return original(function, calls_of, threads)
+        return original(function, calls_of, threads, *counter)
     driver.in_threads = counting
     return digest(threads), sorted(used)
 
