@@ -47,7 +47,7 @@ is_large, small, large, transposed = map(numba.njit(error_model="numpy", inline=
 def matrix_product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
     """C = A B by the kernel that is fast for these sizes, and for how B is stored. Returns 1, or 0 for want of memory."""
     A, B, C = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), matrix_at(c, c0, c1, c_down, c_along)
-    if b_down < b_along:
+    if b_along > B.itemsize:  # the numbers of a row are not neighbours, as all other kernels take for granted
         transposed(A, B.T, C)
     elif is_large(A, B):
         large(A, B, C)
