@@ -1,16 +1,15 @@
 """Arrays that end, or begin, where memory ends: one step further and the process dies. And functions in processes that may."""
 
 import ctypes
+import faulthandler
 import mmap
 import os
-import sys
 import traceback
 import warnings
 
 import numpy as np
 
 PAGE = mmap.PAGESIZE
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Pages(mmap.mmap):
@@ -19,9 +18,10 @@ class Pages(mmap.mmap):
     def __new__(cls, size):
         whole = max(1, -(-size // PAGE)) * PAGE
         pages = super().__new__(cls, -1, whole + 2 * PAGE)
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
         pages.start = ctypes.addressof(ctypes.c_char.from_buffer(pages)) + PAGE
         for wall in (pages.start - PAGE, pages.start + whole):
-            if libc.mprotect(ctypes.c_void_p(wall), ctypes.c_size_t(PAGE), 0):
+            if protect(ctypes.c_void_p(wall), ctypes.c_size_t(PAGE), 0):
                 raise OSError(ctypes.get_errno(), "mprotect")
         pages.size = size
         return pages
@@ -85,13 +85,16 @@ def allocate_guarded(front, part=1.0):
 
 def ended(function, *arguments):
     """How a forked process ends that calls a function: 0, 1 after an exception, or minus the signal that killed it."""
+    from resource import RLIMIT_CORE, setrlimit
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads: the child runs none of them
         child = os.fork()
     if child == 0:
         status = 1
         try:
-            sys.modules.get("faulthandler") and sys.modules["faulthandler"].disable()  # a planted fault is no news
+            faulthandler.disable()  # a planted fault is no news
+            setrlimit(RLIMIT_CORE, (0, 0))
             function(*arguments)
             status = 0
         except BaseException:

@@ -63,8 +63,8 @@ class Source:
 
     def _alias(self, file, node):
         """``a, b = map(jit, (module.f, module.g))``: either may be either."""
-        called = [node.value.func] if isinstance(node.value, ast.Call) else []  # whose result it is, not itself
-        functions = [found for part in ast.walk(node.value) if part not in called for found in self.meant(file, part)]
+        maker = [node.value.func] if isinstance(node.value, ast.Call) else []  # its result has the name, not itself
+        functions = [found for part in ast.walk(node.value) if part not in maker for found in self.meant(file, part)]
         for target in (name for whole in node.targets for name in getattr(whole, "elts", [whole]) if isinstance(name, ast.Name)):
             self.aliases.setdefault((file, target.id), set()).update(functions)
 
