@@ -234,9 +234,9 @@ def batches_that_differ(predict, network, data):
     return found
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("layers", [6, 11], ids=["codes", "reconstructions"])
-def test_D2_a_row_has_the_same_bits_in_every_batch(dtype, layers):
+@pytest.mark.parametrize("layers, dtype", [(6, np.float32), (11, np.float32), (11, np.float64),
+                                           pytest.param(6, np.float64, marks=pytest.mark.slow)])
+def test_D2_a_row_has_the_same_bits_in_every_batch(layers, dtype):
     data = np.random.default_rng(1).uniform(size=(133, 45)).astype(dtype)
     network = everything(dtype)[:layers]
     for threads in (1, 2):
