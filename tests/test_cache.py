@@ -193,8 +193,9 @@ print(len(compiled) > 10, hashlib.sha256(b"".join(w.tobytes() for w in ae.get_we
 """
 
 
-def start(folder, **variables):
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env={**environment_of(folder), **variables},
+def start(folder, source=None, **variables):
+    """Start the program above with the package that is in this folder, or installed."""
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env={**environment_of(folder), **variables}, cwd=source,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -225,11 +226,13 @@ def test_B3_an_edited_source_is_never_stale(tmp_path, own):
     """Of a callee in another file, which Numba's own cache would not notice; nor other flags."""
     package, folder = tmp_path / "source" / "ae_scratch", tmp_path / "cache"
     shutil.copytree(pathlib.Path(ae_scratch.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    variables = {"PYTHONPATH": str(package.parent), **({"NUMBA_CACHE_DIR": str(folder)} if own else {})}
-    (compiled, before), again = (result(start(folder, **variables)) for _ in range(2))
-    assert compiled == "True" and again == ["False", before]
-    assert result(start(folder, **variables, NUMBA_OPT="1")) == ["True", before]
+    variables = {"NUMBA_CACHE_DIR": str(folder)} if own else {}
+
+    def run(**others):
+        return result(start(folder, package.parent, **variables, **others))
+    (compiled, before), again = run(), run()
+    assert compiled == "True" and again == ["False", before] and run(NUMBA_OPT="1") == ["True", before]
     source = package / "kernels" / "compiled.py"
     source.write_text(source.read_text().replace("zero if X[i, j] < zero else X[i, j]", "zero - X[i, j]"))
-    compiled, after = result(start(folder, **variables))
-    assert compiled == "True" and after != before and result(start(folder, **variables)) == ["False", after]
+    compiled, after = run()
+    assert compiled == "True" and after != before and run() == ["False", after]
