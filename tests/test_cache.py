@@ -195,8 +195,8 @@ print(len(compiled) > 10, hashlib.sha256(b"".join(w.tobytes() for w in ae.get_we
 
 def start(folder, source=None, **variables):
     """Start the program above with the package that is in this folder, or installed."""
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env={**environment_of(folder), **variables}, cwd=source,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env={**environment_of(folder), **variables},
+                            cwd=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def result(process):
