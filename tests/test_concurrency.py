@@ -115,6 +115,22 @@ def test_B4_eight_threads_fit_and_encode_at_once(threads, times):
     assert len(set(alone)) == 8
 
 
+def with_buffers_in_common():
+    """The same of an engine whose jobs share their plans."""
+    plans, original = {}, driver.Engine.__init__
+
+    def init(engine, *arguments):
+        original(engine, *arguments)
+        engine.plans = plans
+    driver.Engine.__init__ = init
+    return at_the_same_time(1, count=2)
+
+
+def test_B4_fits_that_share_buffers_would_be_seen():
+    alone = [digest(1, seed) for seed in range(2)]
+    assert ast.literal_eval(in_a_new_process("test_concurrency", "t.with_buffers_in_common()")) != alone
+
+
 SPIN = """
 import os, sys, time
 os.sched_setaffinity(0, [int(sys.argv[1])])
