@@ -1,15 +1,19 @@
 """Where compiled code is kept: damaged files, full disks, a cold start of two processes, and Numba's own settings."""
 
+import errno
 import os
+import pathlib
 import pickle
 import shutil
 import subprocess
 import sys
 
 import numba
+import numpy as np
 import pytest
 from processes import in_a_new_process
 
+import ae_scratch
 from ae_scratch.kernels import cache
 
 
@@ -58,6 +62,60 @@ def test_a_damaged_file_is_compiled_anew_and_mended(folder, damage):
     file, = files(folder)
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
     assert (found(1), found(1)) == (0, 1)
+
+
+def damaged_files_that_are_run(load, data, count):
+    """Of how many files with one of ``count`` bits flipped, or cut off in one of as many places, ``load`` returns something."""
+    bits = np.random.default_rng(0).choice(8 * len(data), count, replace=False).tolist()
+    flipped = (data[:bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1:] for bit in bits)
+    cut = (data[:end] for end in range(0, len(data), 1 + len(data) // count))
+    return sum(load(content) is not None for content in [*flipped, *cut])
+
+
+def test_B3_no_flipped_bit_and_no_truncation_is_run(folder):
+    found(1)
+    file, = files(folder)
+
+    def load(content):
+        file.write_bytes(content)
+        return kept.load("key")
+    kept = cache.CheckedFiles(file.parent, "add_one")
+    kept.path = lambda key: file
+    data = file.read_bytes()
+    assert load(data) is not None and damaged_files_that_are_run(load, data, 300) == 0
+
+
+def test_B3_a_loader_that_does_not_check_would_be_noticed():
+    assert damaged_files_that_are_run(lambda content: content[32:] or None, bytes(100), 300) == 300 + 100 - 33
+
+
+UNUSABLE = {"no home": lambda patch: [patch.delenv("XDG_CACHE_HOME"), patch.setattr(os.path, "expanduser", lambda path: path)],
+            "read-only": lambda patch: patch.setattr(pathlib.Path, "mkdir", refuse),
+            "of another user": lambda patch: patch.setattr(os, "getuid", lambda: 10**6),
+            "open to others": lambda patch: patch.setattr(cache.Path, "stat", lambda path: os.stat_result((0o40777, *9 * [0])))}
+
+
+def refuse(*args, **kwargs):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes and owners of files differ on Windows")
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_B3_without_a_folder_that_can_be_trusted_code_is_compiled_anew(folder, monkeypatch, reason):
+    found(1)
+    before = {file: file.read_bytes() for file in files(folder)}
+    with monkeypatch.context() as patch:
+        UNUSABLE[reason](patch)
+        assert (found(1), found(1)) == (0, 0)
+    assert {file: file.read_bytes() for file in files(folder)} == before and found(1) == 1
+
+
+@pytest.mark.parametrize("flag, value", [("OPT", 1), ("CPU_NAME", "haswell"), ("CPU_FEATURES", "+avx2,+fma"), ("BOUNDSCHECK", 1),
+                                         ("DISABLE_INTEL_SVML", 7)])
+def test_B3_other_flags_other_code(folder, monkeypatch, flag, value):
+    assert (found(1), found(1)) == (0, 1)
+    monkeypatch.setattr(numba.config, flag, value)
+    assert found(1) == 0 and len(list(folder.iterdir())) == 2
 
 
 def test_without_the_check_a_damaged_file_would_end_the_fit(folder):
@@ -135,9 +193,10 @@ print(len(compiled) > 10, hashlib.sha256(b"".join(w.tobytes() for w in ae.get_we
 """
 
 
-def start(folder):
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env=environment_of(folder), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+def start(folder, source=None, **variables):
+    """Start the program above with the package that is in this folder, or installed."""
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", ENGINE], env={**environment_of(folder), **variables},
+                            cwd=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def result(process):
@@ -148,13 +207,32 @@ def result(process):
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="the cache lies elsewhere")
 @pytest.mark.slow
-def test_cold_starts_at_once_and_files_cut_off(tmp_path):
-    """Two processes compile at the same time; a third finds what they left; a fourth finds it damaged and compiles again."""
-    first, second = [result(process) for process in [start(tmp_path), start(tmp_path)]]
-    assert first == second and first[0] == "True"
+def test_B3_eight_cold_starts_at_once_and_files_cut_off(tmp_path):
+    """Eight processes compile at the same time; a ninth finds what they left; a tenth finds it damaged and compiles again."""
+    first, *others = [result(process) for process in [start(tmp_path) for _ in range(8)]]
+    assert others == 7 * [first] and first[0] == "True"
     assert result(start(tmp_path)) == ["False", first[1]]
     kept = files(tmp_path)
     for file in kept:
         file.write_bytes(file.read_bytes()[:len(file.read_bytes()) // 2])
     assert kept and result(start(tmp_path)) == ["True", first[1]]
     assert result(start(tmp_path)) == ["False", first[1]]
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="the cache lies elsewhere")
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True], ids=["private folder", "NUMBA_CACHE_DIR"])
+def test_B3_an_edited_source_is_never_stale(tmp_path, own):
+    """Of a callee in another file, which Numba's own cache would not notice; nor other flags."""
+    package, folder = tmp_path / "source" / "ae_scratch", tmp_path / "cache"
+    shutil.copytree(pathlib.Path(ae_scratch.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    variables = {"NUMBA_CACHE_DIR": str(folder)} if own else {}
+
+    def run(**others):
+        return result(start(folder, package.parent, **variables, **others))
+    (compiled, before), again = run(), run()
+    assert compiled == "True" and again == ["False", before] and run(NUMBA_OPT="1") == ["True", before]
+    source = package / "kernels" / "compiled.py"
+    source.write_text(source.read_text().replace("zero if X[i, j] < zero else X[i, j]", "zero - X[i, j]"))
+    compiled, after = run()
+    assert compiled == "True" and after != before and run() == ["False", after]

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from processes import AVX2, AVX512, in_a_new_process
 
-from ae_scratch.kernels import matmul, simd
+from ae_scratch.kernels import linked, matmul, simd
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.compiled import OPTIONS
 
@@ -39,33 +39,46 @@ def products(multiply=multiply):
     return digest.hexdigest()
 
 
-def digests():
-    """What must not depend on how it was compiled: products, and a training's weights, moments and figures."""
-    import test_engine  # here, because the other tests in this file must not run what they compile for another CPU
+def digests(dtype):
+    """What must not depend on how it was compiled: products, and a training's weights, moments and codes."""
+    import test_golden_digest  # here, because the other tests in this file must not run what they compile for another CPU
 
-    return [products(), *test_engine.digest(1), *test_engine.digest(2)]
-
-
-@pytest.fixture(scope="module")
-def native():
-    return digests()
+    return [products(), test_golden_digest.golden(getattr(np, dtype))]
 
 
-def test_the_digest_notices_another_rounding(native):
+def registers():
+    """Those that the compiled products multiply and add in."""
+    linked.load(np.float32)
+    code = "".join(product._library.get_asm_str() for product in linked.loaded.values())
+    return sorted(set(re.findall(r"vfmadd\w+[ps][sd]\b.*%([xyz]mm)\d+$", code, re.MULTILINE)))
+
+
+def test_the_digest_notices_another_rounding():
     """NumPy's products add up in another order."""
-    assert products(lambda A, B, C: np.matmul(A, B, out=C)) != native[0] == products()
+    assert products(lambda A, B, C: np.matmul(A, B, out=C)) != products()
 
 
-AVX512_HERE = pytest.mark.skipif("+avx512f" not in simd.cpu_features(), reason="this CPU has no AVX-512 to run its code with")
+AVX512_HERE = pytest.mark.skipif("+avx512f" not in simd.cpu_features(),
+                                 reason="this CPU has no AVX-512 to run its code with: of that, only registers are looked at")
 
 
-@pytest.mark.parametrize("environment", [AVX2, pytest.param(AVX512, marks=AVX512_HERE)], ids=["AVX2", "AVX-512"])
-def test_the_same_bits_when_compiled_for(environment, native):
-    assert ast.literal_eval(in_a_new_process("test_codegen", "t.digests()", environment)) == native
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("environment, register", [(AVX2, "ymm"), pytest.param(AVX512, "zmm", marks=AVX512_HERE)],
+                         ids=["AVX2", "AVX-512"])
+def test_D3_the_same_bits_when_compiled_for(environment, register, dtype, tmp_path):
+    environment = {**environment, "NUMBA_CACHE_DIR": str(tmp_path)}  # where nothing is: the registers are those of what ran
+    *found, used = ast.literal_eval(in_a_new_process("test_codegen", f"[*t.digests({dtype!r}), t.registers()]", environment))
+    assert found == digests(dtype) and register in used and ("zmm" in used) == (register == "zmm")
+
+
+def test_D3_the_products_use_whole_registers_of_AVX512(tmp_path):
+    """Compiled for that CPU, whether or not it is this one; nothing runs."""
+    found = in_a_new_process("test_codegen", "t.registers()", {**AVX512, "NUMBA_CACHE_DIR": str(tmp_path)})
+    assert "zmm" in ast.literal_eval(found)
 
 
 @pytest.mark.slow
-def test_the_same_bits_with_the_tile_of_avx512(native, tmp_path):
+def test_D3_the_same_bits_with_the_tile_of_avx512(tmp_path):
     """Its shape, 8 rows of 2 vectors, on whatever registers there are."""
     before = """
 from numba import config
@@ -73,9 +86,9 @@ features, config.CPU_FEATURES = config.CPU_FEATURES, "+avx512f"
 import ae_scratch.kernels.simd
 config.CPU_FEATURES = features
 """
-    expression = "[t.simd.ROWS, t.simd.VECTORS, *t.digests()]"
+    expression = "[t.simd.ROWS, t.simd.VECTORS, *t.digests('float32')]"
     found = in_a_new_process("test_codegen", expression, {"NUMBA_CACHE_DIR": str(tmp_path)}, before)
-    assert ast.literal_eval(found) == [8, 2, *native]
+    assert ast.literal_eval(found) == [8, 2, *digests("float32")]
 
 
 @pytest.mark.parametrize("features, count", [("+avx,+avx2,+fma", 0), ("+avx,+fma4,-fma", 1)])

@@ -1,6 +1,8 @@
 """Each compiled operation against its definition, through plain calls that Numba compiles."""
 
+import functools
 import inspect
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -15,24 +17,29 @@ RNG = np.random.default_rng(0)
 
 def call(op, *arguments):
     """Run an operation compiled."""
-    names = ", ".join(f"a{i}" for i in range(len(arguments)))
+    compiled_call(op, len(arguments))(*arguments)
+
+
+@functools.cache
+def compiled_call(op, count):
+    names = ", ".join(f"a{i}" for i in range(count))
     namespace = {"op": op}
     exec(f"def run({names}):\n    op({names})", namespace)
-    njit(**OPTIONS)(namespace["run"])(*arguments)
+    return njit(**OPTIONS)(namespace["run"])
 
 
 def normal(shape, dtype):
     return RNG.normal(scale=3, size=shape).astype(dtype)
 
 
-def operands(dtype):
-    X, Y = normal((7, 37), dtype), RNG.uniform(size=(7, 37)).astype(dtype)
+def operands(dtype, m=7, n=37, k=20):
+    X, Y = normal((m, n), dtype), RNG.uniform(size=(m, n)).astype(dtype)
     return {
-        "relu": (X,), "relu_backward": (normal((7, 37), dtype), X), "sigmoid": (X,), "sigmoid_backward": (X, Y), "tanh": (X,),
+        "relu": (X,), "relu_backward": (normal((m, n), dtype), X), "sigmoid": (X,), "sigmoid_backward": (X, Y), "tanh": (X,),
         "tanh_backward": (X, Y), "copy": (X,), "scale": (X, 0.3), "l1_backward": (Y, X, 0.3), "sum_rows": (X,), "l1": (X,),
-        "matmul": (X, normal((37, 20), dtype)), "affine": (X, normal((37, 20), dtype), normal(20, dtype)),
+        "matmul": (X, normal((n, k), dtype)), "affine": (X, normal((n, k), dtype), normal(k, dtype)),
         "cross_entropy": (X, Y), "squared_error": (X, Y), "mean_rows": (X,), "squares": (X,), "kl": (Y[0], 0.3),
-        "kl_backward": (X, Y[0], 0.3, 0.1), "weight_gradient": (X, normal((7, 20), dtype), normal((37, 20), dtype), 0.3)}
+        "kl_backward": (X, Y[0], 0.3, 0.1), "weight_gradient": (X, normal((m, k), dtype), normal((n, k), dtype), 0.3)}
 
 
 SAME_BITS = {"relu", "relu_backward", "sigmoid_backward", "tanh_backward", "copy", "scale", "l1_backward"}
@@ -41,16 +48,25 @@ SAME_BITS = {"relu", "relu_backward", "sigmoid_backward", "tanh_backward", "copy
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", operands(np.float32))
 def test_compiled_is_the_definition(name, dtype):
-    op, arguments = getattr(ops, name), operands(dtype)[name]
-    expected = op(*arguments)
-    expected = expected if isinstance(expected, tuple) else (expected,)
+    arguments = operands(dtype)[name]
+    expected = by_definition(name, arguments)
     got = [np.full_like(array, np.nan) for array in expected]
-    call(op, *arguments, *got)
+    call(getattr(ops, name), *arguments, *got)
+    compare(name, got, expected)
+
+
+def by_definition(name, arguments):
+    """What an operation writes, as a tuple."""
+    expected = getattr(ops, name)(*arguments)
+    return expected if isinstance(expected, tuple) else (expected,)
+
+
+def compare(name, got, expected):
     for a, b in zip(got, expected):
         if name in SAME_BITS:
             assert np.array_equal(a, b)  # but for the sign of a zero, the same bits
         else:  # other orders of sums of at most 40 terms, other polynomials
-            assert np.abs(a - b).max() <= 50 * np.finfo(dtype).eps * max(1, np.abs(b).max())
+            assert np.abs(a - b).max() <= 50 * np.finfo(b.dtype).eps * max(1, np.abs(b).max())
 
 
 def test_a_product_is_added():
@@ -115,6 +131,105 @@ def test_cross_entropy_of_large_logits():
     T, rows, D = np.array([[1, 0, 1, 0, 0]], np.float32), np.empty(1, np.float32), np.empty_like(Z)
     call(ops.cross_entropy, Z, T, rows, D)
     assert rows[0] == pytest.approx(1000, rel=1e-6) and D[0].tolist() == pytest.approx([0, 0, 0, 0, 1], abs=1e-30)
+
+
+def exact_cross_entropy(z, t):
+    """The loss and its gradient by the definition, -t log p - (1 - t) log(1 - p), in 60 digits; and p."""
+    with localcontext() as context:
+        context.prec = 60
+        z, t = Decimal(float(z)), Decimal(float(t))
+        e = (-abs(z)).exp()
+        p, q = (1 / (1 + e), e / (1 + e)) if z > 0 else (e / (1 + e), 1 / (1 + e))
+        near = (1 + e).ln() if e > Decimal(10)**-20 else e - e * e / 2 + e**3 / 3
+        log_p, log_q = (-near, -z - near) if z > 0 else (z - near, -near)
+        return -t * log_p - (1 - t) * log_q, p - t, p
+
+
+def last_place(x, dtype):
+    """The unit in the last place of the dtype that a number of the size of x has."""
+    return Decimal(float(np.spacing(dtype(min(abs(float(x)), float(np.finfo(dtype).max))))))
+
+
+def logits_and_targets(dtype, count=200):
+    rng = np.random.default_rng(7)
+    size = np.concatenate([rng.uniform(0, 30, count), rng.uniform(0, 110, count), 10.0**rng.uniform(-40, 38, count), [0, 1e38]])
+    z = (size * rng.choice([-1, 1], size.size)).astype(dtype)
+    t = rng.choice([0, 1, 0.5, 1e-6, 1 - 1e-6, *rng.uniform(size=9)], size.size).astype(dtype)
+    return z[:, None], t[:, None]
+
+
+def errors_of_cross_entropy(cross_entropy, dtype):
+    """The largest error of the loss, and of its gradient, in units in the last place: of the loss; of the larger of p and t."""
+    z, t = logits_and_targets(dtype)
+    rows, D = cross_entropy(z, t)
+    assert np.isfinite(rows).all() and np.isfinite(D).all()
+    loss = gradient = Decimal(0)
+    for n, (x, y) in enumerate(zip(z[:, 0], t[:, 0])):
+        expected, slope, p = exact_cross_entropy(x, y)
+        loss = max(loss, abs(Decimal(float(rows[n])) - expected) / last_place(expected, dtype))
+        gradient = max(gradient, abs(Decimal(float(D[n, 0])) - slope) / last_place(max(p, Decimal(float(y))), dtype))
+    return float(loss), float(gradient)
+
+
+def compiled_cross_entropy(Z, T):
+    rows, D = np.empty(len(Z), Z.dtype), np.empty_like(Z)
+    call(ops.cross_entropy, Z, T, rows, D)
+    return rows, D
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cross_entropy", [compiled_cross_entropy, ops.cross_entropy], ids=["compiled", "NumPy"])
+def test_N3_cross_entropy_within_4_and_its_gradient_within_2_last_places(cross_entropy, dtype):
+    with np.errstate(under="ignore"):
+        loss, gradient = errors_of_cross_entropy(cross_entropy, dtype)
+    assert 0 < loss <= 4 and 0 < gradient <= 2
+
+
+def test_N3_the_textbook_formula_would_be_noticed():
+    """max(z, 0) - z t + log(1 + exp(-|z|)) cancels."""
+    def textbook(Z, T):
+        return (np.maximum(Z, 0) - Z * T + np.log1p(np.exp(-np.abs(Z))))[:, 0], ops.cross_entropy(Z, T)[1]
+    with np.errstate(under="ignore"):
+        assert errors_of_cross_entropy(textbook, np.float32)[0] > 100
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_N3_no_plateau(dtype):
+    """However wrong an output is, its loss grows with its logit, and the gradient points away from it."""
+    z = np.append(np.linspace(-80, 100, 181), 10.0**np.arange(3, 39)).astype(dtype)[:, None]
+    for target, sign in ((0, 1), (1, -1)):
+        rows, D = compiled_cross_entropy(sign * z, np.full_like(z, target))
+        wrong, sure = sign * D[z >= 0], sign * D[z > 40]
+        assert (np.diff(rows) > 0).all() and (wrong >= 0.5).all() and (sure == 1).all()
+
+
+# ---- moments of units that are dead ------------------------------------------------------------------------------------------
+
+
+def dead_steps(adam, dtype, steps=10_000):
+    """Moments after so many steps without a gradient, and the smallest that was not zero on the way."""
+    size = 10.0**np.linspace(-36, 0, 65)
+    theta, g, m, v = np.zeros(65, dtype), np.zeros(65, dtype), size.astype(dtype), (size * size).clip(1e-37).astype(dtype)
+    smallest = np.inf
+    for step in range(steps):
+        adam(theta, g, m, v, 1e-3, 0.9, 0.99, 1e-8, 0.0, 0.0)
+        if step % 50 == 0:
+            left = np.concatenate([m[m != 0], v[v != 0]])
+            smallest = min(smallest, left.min(initial=np.inf))
+    return m, v, smallest
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("compile_it", [True, False], ids=["compiled", "NumPy"])
+def test_N5_moments_of_dead_units_become_zero_and_never_subnormal(compile_it, dtype):
+    m, v, smallest = dead_steps(compiled_call(ops.adam, 10) if compile_it else ops.adam, dtype)
+    assert not m.any() and not v.any() and 2.0**-100 <= smallest < 2.0**-80
+
+
+def test_N5_without_the_flush_they_would_stay_subnormal(monkeypatch):
+    monkeypatch.setattr(ops, "flush", lambda moment: None)
+    m, v, smallest = dead_steps(ops.adam, np.float32, steps=3000)
+    assert m.any() and v.any() and smallest < np.finfo(np.float32).tiny
 
 
 def test_every_operation_of_the_vocabulary_is_compiled():

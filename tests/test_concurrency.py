@@ -13,6 +13,8 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+import test_engine
+from guarded import allocate_by
 from processes import SECONDS, in_a_new_process
 
 from ae_scratch import Autoencoder
@@ -44,7 +46,7 @@ def in_a_fork():
 
 
 @FORK
-def test_after_a_fork(expected):
+def test_B4_after_a_fork(expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork()")) == 4 * [expected]
 
 
@@ -66,17 +68,37 @@ def in_a_fork_during_a_fit():
 
 
 @FORK
-def test_a_fork_during_a_fit(expected):
+def test_B4_a_fork_during_a_fit(expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", "t.in_a_fork_during_a_fit()")) == (True, expected)
 
 
-def at_the_same_time(threads, count=4):
-    """The digests of fits with different seeds, in threads that start together."""
+def in_new_processes(method):
+    """The digests of fits in two processes that start anew, after one in this."""
+    before = digest(2)
+    if method == "loky":
+        from joblib import Parallel, delayed
+
+        return [before, *Parallel(n_jobs=2, backend="loky", timeout=SECONDS / 2)(delayed(digest)(2) for _ in range(2))]
+    with get_context(method).Pool(2) as pool:
+        return [before, *(result.get(SECONDS / 2) for result in [pool.apply_async(digest, (2,)) for _ in range(2)])]
+
+
+@pytest.mark.parametrize("method", ["loky", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_B4_in_new_processes(method, expected):
+    if method == "loky":
+        pytest.importorskip("joblib")
+    before = f"__name__ = 'not main'; import os; os.environ['PYTHONPATH'] = {os.pathsep.join(sys.path)!r}"
+    found = in_a_new_process("test_concurrency", f"t.in_new_processes({method!r})", before=before)
+    assert ast.literal_eval(found) == 3 * [expected]
+
+
+def at_the_same_time(threads, times=1, count=8):
+    """The digests of fits with different seeds, each several times over, in threads that start together."""
     found, start = {}, threading.Barrier(count)
 
     def fit(seed):
         start.wait()
-        found[seed] = digest(threads, seed)
+        found[seed], = {digest(threads, seed) for _ in range(times)}
     workers = [threading.Thread(target=fit, args=(seed,)) for seed in range(count)]
     for worker in workers:
         worker.start()
@@ -85,11 +107,28 @@ def at_the_same_time(threads, count=4):
     return [found[seed] for seed in range(count)]
 
 
-@pytest.mark.parametrize("threads", [None, 3])
-def test_several_fits_at_once(threads):
-    alone = [digest(1, seed) for seed in range(4)]
-    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.at_the_same_time({threads})")) == alone
-    assert len(set(alone)) == 4
+@pytest.mark.parametrize("threads, times", [(None, 1), (3, 1), pytest.param(None, 50, marks=pytest.mark.slow),
+                                            pytest.param(3, 50, marks=pytest.mark.slow)])
+def test_B4_eight_threads_fit_and_encode_at_once(threads, times):
+    alone = [digest(1, seed) for seed in range(8)]
+    assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.at_the_same_time({threads}, {times})")) == alone
+    assert len(set(alone)) == 8
+
+
+def with_buffers_in_common():
+    """The same of an engine whose jobs share their plans."""
+    plans, original = {}, driver.Engine.__init__
+
+    def init(engine, *arguments):
+        original(engine, *arguments)
+        engine.plans = plans
+    driver.Engine.__init__ = init
+    return at_the_same_time(1, count=2)
+
+
+def test_B4_fits_that_share_buffers_would_be_seen():
+    alone = [digest(1, seed) for seed in range(2)]
+    assert ast.literal_eval(in_a_new_process("test_concurrency", "t.with_buffers_in_common()")) != alone
 
 
 SPIN = """
@@ -128,9 +167,9 @@ def workers_on_one_processor(threads):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     used, original = set(), driver.in_threads
 
-    def counting(function, calls_of, threads):
+    def counting(function, calls_of, threads, *counter):
         used.add(threads)
-        return original(function, calls_of, threads)
+        return original(function, calls_of, threads, *counter)
     driver.in_threads = counting
     return digest(threads), sorted(used)
 
@@ -166,3 +205,30 @@ def where_threads_are_refused(allowed):
 def test_fewer_threads_where_the_system_refuses_them(allowed, expected):
     assert ast.literal_eval(in_a_new_process("test_concurrency", f"t.where_threads_are_refused({allowed})")) == (
         expected, allowed > 0)
+
+
+def where_memory_ends(threads, count=9):
+    """For each of some allocations in compiled code, what becomes of an epoch in which it fails: whether there is an error, and
+    everything is as before; and whether all is well again afterwards."""
+    made, bad = [0], [0]
+
+    def make(original, size):
+        made[0] += 1
+        return None if made[0] == bad[0] else original(size)
+    allocate_by(make)
+    expected, found = test_engine.digest(threads), []
+    for bad[0] in np.linspace(1, made[0] // 3, count).astype(int).tolist():  # of the first of two epochs
+        made[0], task = 0, test_engine.job()
+        before = task.network.params.vector.tobytes()
+        try:
+            driver.train(task, 1, {}, threads=threads)
+        except MemoryError:
+            found.append(task.network.params.vector.tobytes() == before and not (task.optimizer.m.any() or task.optimizer.v.any())
+                         and task.optimizer.beta1_t == 1)
+    return found, test_engine.digest(threads) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_L4_want_of_memory_on_any_thread_is_an_error_and_changes_nothing(threads):
+    found = ast.literal_eval(in_a_new_process("test_concurrency", f"t.where_memory_ends({threads})"))
+    assert found == (9 * [True], True)

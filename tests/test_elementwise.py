@@ -68,7 +68,7 @@ def worst(name, x):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_error_over_all_exponents(name):
+def test_N2_error_over_all_exponents(name):
     bits = np.random.default_rng(0).integers(0, 2**11, 2**21) + 2**11 * np.arange(2**21)  # one number of every 2048
     interesting = np.random.default_rng(1).uniform(-110, 110, 2**20).astype(np.float32).view(np.uint32)
     error, where = worst(name, arguments(name, np.concatenate([bits, interesting])))
@@ -77,7 +77,7 @@ def test_error_over_all_exponents(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_error_of_every_float32(name):
+def test_N2_error_of_every_float32(name):
     found = []
     for start in range(0, 2**32, 2**22):
         x = arguments(name, np.arange(start, start + 2**22, dtype=np.uint32))
@@ -120,6 +120,26 @@ def test_never_falls(name):
     """Neighbours in float32 may swap by the last place, what lies a little further apart may not."""
     x = np.linspace(0 if name == "log1p" else -20, 20, 100_001).astype(np.float32)
     assert (np.diff(apply(name, x)) >= 0).all()
+
+
+def test_N2_an_error_of_two_last_places_would_be_seen():
+    x = np.random.default_rng(5).uniform(-80, 80, 1000).astype(np.float32)
+    assert ulps(apply("exp", x) * np.float32(1 + 2**-22), expected("exp", x)).max() > 1.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_N2_neighbours_fall_by_the_last_place_at_most(name):
+    x = arguments(name, np.random.default_rng(4).integers(0, 2**32, 2**17))
+    x = x[np.abs(x) < 1e38]
+    y, above = apply(name, x), apply(name, np.nextafter(x, np.float32(np.inf)))
+    assert (above >= np.nextafter(y, np.float32(-np.inf))).all()
+
+
+@pytest.mark.parametrize("name, value", [("exp", 1), ("sigmoid", 0.5), ("softplus", np.log(2)), ("tanh", None), ("log1p", None)])
+def test_N2_subnormal_numbers(name, value):
+    x = np.array([1e-45, 1e-42, 1.1754942e-38], np.float32)
+    x = x if name == "log1p" else np.concatenate([x, -x])
+    assert np.array_equal(apply(name, x), x if value is None else np.full_like(x, value))
 
 
 @pytest.mark.parametrize("name", NAMES)

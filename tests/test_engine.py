@@ -12,6 +12,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import Case, agree
+from test_kernel_lint import ROOTS, Source, texts
 
 import ae_scratch
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
@@ -145,8 +146,8 @@ def digest(threads, monkeypatch=None, **settings):
     return hashlib.sha256(b"".join(array.tobytes() for array in state)).hexdigest(), history
 
 
-@pytest.mark.parametrize("batch_size", [32, 7, 1])
-def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
+@pytest.mark.parametrize("batch_size, repeats", [(32, 1), (7, 1), (1, 1), pytest.param(32, 20, marks=pytest.mark.slow)])
+def test_D1_the_number_of_threads_changes_no_bit(monkeypatch, batch_size, repeats):
     ran, original = [], driver.steps
 
     def counting(share, counter, threads, data, first, last, *others):
@@ -155,7 +156,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
         return original(share, counter, threads, data, first, last, *others)
     monkeypatch.setattr(driver, "steps", counting)
     expected = digest(1, batch_size=batch_size)
-    for threads in (2, 3, 4, 8):
+    for threads in repeats * list(range(1, 9)):
         ran.clear()
         assert digest(threads, batch_size=batch_size) == expected
         assert len(set(ran)) >= threads and len(ran) % threads == 0  # so many workers really ran, in every chunk
@@ -163,13 +164,13 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [32, 7])
-def test_the_number_of_threads_changes_no_bit_of_ties_decay_and_sparsity(batch_size):
+def test_D1_the_number_of_threads_changes_no_bit_of_ties_decay_and_sparsity(batch_size):
     digests = [digest(threads, network=tied(np.float32), optimizer=SGD(1e-3, 0.9), batch_size=batch_size)
                for threads in (1, 2, 3, 4)]
     assert all(found == digests[0] for found in digests)
 
 
-def test_means_over_a_threads_own_rows_would_be_seen(monkeypatch):
+def test_D1_means_over_a_threads_own_rows_would_be_seen(monkeypatch):
     """The comparison above can fail: a share in which the whole batch is the rows of one thread."""
     share = driver.Plan._share
 
@@ -221,6 +222,32 @@ def test_rows_of_an_encoding_do_not_depend_on_the_others(rows):
     for threads in (1, 2, 5):
         assert driver.predict(network, data[:rows], threads).tobytes() == whole[:rows].tobytes()
     assert driver.predict(network, data[rows // 2:rows], 2).tobytes() == whole[rows // 2:rows].tobytes()
+
+
+def batches_that_differ(predict, network, data):
+    """The batch sizes from 1 to 65, at several places, of which some row has other bits than in one batch of all."""
+    whole, found = predict(network, data), []
+    for size in range(1, 66):
+        for start in (0, 1, 7, size % 5, len(data) - size):
+            if predict(network, data[start:start + size]).tobytes() != whole[start:start + size].tobytes():
+                found.append(size)
+    return found
+
+
+@pytest.mark.parametrize("layers, dtype", [(6, np.float32), (11, np.float32), (11, np.float64),
+                                           pytest.param(6, np.float64, marks=pytest.mark.slow)])
+def test_D2_a_row_has_the_same_bits_in_every_batch(layers, dtype):
+    data = np.random.default_rng(1).uniform(size=(133, 45)).astype(dtype)
+    network = everything(dtype)[:layers]
+    for threads in (1, 2):
+        assert batches_that_differ(lambda network, X: driver.predict(network, X, threads), network, data) == []
+
+
+def test_D2_rows_that_depend_on_their_batch_would_be_seen():
+    def centred(network, X):
+        return network.predict(X) * np.float32(1 + 1e-7 * len(X))
+    data = np.random.default_rng(1).uniform(size=(133, 45)).astype(np.float32)
+    assert len(set(batches_that_differ(centred, everything(np.float32), data))) > 60
 
 
 def test_the_estimator_with_this_engine():
@@ -293,7 +320,7 @@ from numba.core import bytecode, event
 from ae_scratch import Autoencoder
 compiled, files, original = [], set(), bytecode.FunctionIdentity.from_function
 def from_function(function):
-    files.add(function.__code__.co_filename)
+    files.add(function.__code__.co_filename + ":" + function.__name__)
     return original(function)
 bytecode.FunctionIdentity.from_function = from_function
 class Listener(event.Listener):
@@ -310,11 +337,19 @@ def test_a_second_process_compiles_nothing(tmp_path):
     (first, *files), (second, *_) = [subprocess.run([sys.executable, "-c", SECOND_PROCESS], env=environment, text=True,
                                                     capture_output=True, check=True).stdout.splitlines() for _ in range(2)]
     assert int(first) > 10 and int(second) == 0
-    assert_hashed(files)
+    functions = {(pathlib.Path(file), name) for file, _, name in (line.rpartition(":") for line in files)}
+    assert_hashed({file for file, _ in functions})
     with pytest.raises(AssertionError, match="callbacks"):  # the check can fail
-        assert_hashed([*files, str(PACKAGE / "callbacks.py")])
+        assert_hashed([*(file for file, _ in functions), PACKAGE / "callbacks.py"])
+    assert_looked_at({(file.relative_to(PACKAGE).as_posix(), name) for file, name in functions if PACKAGE in file.parents})
     folder, = (tmp_path / "ae_scratch" / "compiled").iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+
+
+def assert_looked_at(functions):
+    """``test_kernel_lint`` has found whatever was compiled, but for what only says to Numba how to emit instructions."""
+    found = {(file, getattr(node, "name", "<lambda>")) for file, node in Source(texts()).threads_run(ROOTS)}
+    assert len(functions) > 40 and functions - found == set()
 
 
 def assert_hashed(files):
@@ -322,7 +357,7 @@ def assert_hashed(files):
     from ae_scratch.kernels import cache
 
     hashed = {path for pattern in cache.SOURCES for path in PACKAGE.glob(pattern)}
-    ours = {path for path in map(pathlib.Path, files) if PACKAGE in path.parents}
+    ours = {path for path in files if PACKAGE in path.parents}
     assert len(ours) > 5 and ours <= hashed, ours - hashed
 
 

@@ -1,5 +1,6 @@
 """The ladder of products: every step against the definition, on every edge, and all steps with the same bits."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from numba import njit
 
 from ae_scratch.kernels import matmul, simd
+from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.compiled import OPTIONS
 
 LADDER = {name: njit(**OPTIONS)(getattr(matmul, name)) for name in dir(matmul) if name.startswith("matmul_")}
@@ -24,6 +26,58 @@ def product(name, A, B):
     LADDER[name](A, np.ascontiguousarray(B.T) if name == "matmul_transposed" else B, frame[1:-1])
     assert (frame[0] == 77).all() and (frame[-1] == 77).all()
     return frame[1:-1]
+
+
+@njit(**OPTIONS)
+def final(A, B, C):
+    """What runs: the step of the ladder that is fast for these matrices."""
+    ops.matmul(A, B, C)
+
+
+WIDTH = 16 * simd.VECTORS  # of a tile
+N1 = [0, 1, 2, 3, 7, 31, simd.ROWS - 1, simd.ROWS, simd.ROWS + 1, WIDTH - 1, WIDTH, WIDTH + 1]
+
+
+def within_the_bound(multiply, dtype, dimensions, layouts=tuple(itertools.product(LAYOUTS, LAYOUTS))):
+    """How many products were exact on integers or, elsewhere, elementwise within (k + 2) u |A| |B|; None if one was not."""
+    rng, count, exact = np.random.default_rng(6), 0, np.float64 if dtype == np.float32 else np.longdouble
+    for (m, k, n), (left, right) in itertools.product(itertools.product(dimensions, repeat=3), layouts):
+        A, B, C = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype), np.full((m, n), np.nan, dtype)
+        multiply(LAYOUTS[left](A), LAYOUTS[right](B), C)
+        bound = (k + 2) * np.finfo(dtype).eps / 2 * (np.abs(A).astype(exact) @ np.abs(B).astype(exact))
+        if not (np.abs(C - A.astype(exact) @ B.astype(exact)) <= bound).all():
+            return None
+        A, B = rng.integers(-99, 99, (m, k)), rng.integers(-99, 99, (k, n))
+        multiply(LAYOUTS[left](A.astype(dtype)), LAYOUTS[right](B.astype(dtype)), C)
+        if not (C == A @ B).all():
+            return None
+        count += 2
+    return count
+
+
+def test_N1_every_product_is_within_the_bound_and_exact_on_integers():
+    assert within_the_bound(final, np.float32, [0, 1, 7, simd.ROWS + 1, WIDTH + 1]) == 2 * 5**3 * 9
+
+
+@pytest.mark.slow
+def test_N1_all_dimensions_and_layouts():
+    counts = [within_the_bound(final, dtype, N1) for dtype in (np.float32, np.float64)]
+    steps = [within_the_bound(LADDER[name], np.float32, N1[:9], [("C", "C")]) for name in UP]
+    print(f"{sum(counts) + sum(steps)} products")
+    assert counts == 2 * [2 * len(N1)**3 * 9] and None not in steps
+
+
+@pytest.mark.parametrize("flaw", ["a corner", "a step less", "half the precision"])
+def test_N1_a_planted_flaw_is_out_of_bounds(flaw):
+    def multiply(A, B, C):
+        if flaw == "half the precision":
+            C[:] = A.astype(np.float16).astype(np.float32) @ B
+        else:
+            C[:] = A @ B if flaw == "a corner" or A.shape[1] < 2 else A[:, :-1] @ B[:-1]
+        if flaw == "a corner" and C.size:
+            C[-1, -1] *= 1 + 1e-5
+    assert within_the_bound(lambda A, B, C: np.matmul(A, B, out=C), np.float32, [1, 17], [("C", "C")]) == 16
+    assert within_the_bound(multiply, np.float32, [1, 17], [("C", "C")]) is None
 
 
 def test_the_ladder_has_its_steps():

@@ -37,6 +37,7 @@ TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
 RETRY = 16  # chunks after which another number of threads is tried
 ROWS = 8192  # whose activations a mean is added up of at a time
+FOREVER = 1 << 62  # meetings of threads, more than any chunk has
 BLOCK = 96  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
 
 
@@ -195,13 +196,14 @@ class Engine:
         """
         job, optimizer = self.job, self.job.optimizer
         powers = getattr(optimizer, "beta1_t", 1.0), getattr(optimizer, "beta2_t", 1.0)
+        counter = np.zeros(1, np.int64)
 
         def calls_of(count: int) -> list[tuple[Any, ...]]:
             plan = self.plan(rows, count, own_target=data[1].size > 0)
-            common = (np.zeros(1, np.int64), count, data, first, last, job.batch_size, plan.slope, plan.figures, figures,
+            common = (counter, count, data, first, last, job.batch_size, plan.slope, plan.figures, figures,
                       settings_of(optimizer), self.state, powers)
             return [(share, *common) for share in plan.shares]
-        powers = in_threads(steps, calls_of, threads)
+        powers = in_threads(steps, calls_of, threads, counter)
         if isinstance(optimizer, Adam):
             optimizer.beta1_t, optimizer.beta2_t = powers
 
@@ -220,20 +222,31 @@ class Engine:
         return figures[step]
 
 
-def in_threads(function: Any, calls_of: Callable[[int], list[tuple[Any, ...]]], threads: int) -> Any:
+def in_threads(function: Any, calls_of: Callable[[int], list[tuple[Any, ...]]], threads: int,
+               counter: Array | None = None) -> Any:
     """Make the calls ``calls_of(threads)`` at the same time, the first one in this thread, and return its result.
 
     Calls may wait for one another, and the system may refuse to start so many threads: hence none begins before it is known
-    how many there are, and if they are fewer, it is the calls of as many.
+    how many there are, and if they are fewer, it is the calls of as many. If one fails, for want of memory, those that wait for
+    it by the counter go on without, and its error is raised when all are done.
     """
     calls: list[tuple[Any, ...]] = []
+    errors: list[BaseException] = []
     workers: list[threading.Thread] = []
     known = threading.Event()
+
+    def call(number: int) -> Any:
+        try:
+            return function(*calls[number])
+        except BaseException as error:
+            errors.append(error)
+            if counter is not None:
+                counter[0] = FOREVER
 
     def work(number: int) -> None:
         known.wait()
         if number < len(calls):
-            function(*calls[number])
+            call(number)
     try:
         with suppress(RuntimeError):  # can't start new thread
             for number in range(1, threads):
@@ -243,10 +256,22 @@ def in_threads(function: Any, calls_of: Callable[[int], list[tuple[Any, ...]]], 
         calls += calls_of(1 + len(workers))
     finally:
         known.set()
-    result = function(*calls[0])
+    result = call(0)
     for worker in workers:
         worker.join()
+    if errors:
+        raise errors[0]
     return result
+
+
+@contextmanager
+def whole_steps(good: Checkpoint) -> Iterator[None]:
+    """Go back to the checkpoint where steps end in the middle, for want of memory."""
+    try:
+        yield
+    except MemoryError:
+        good.restore()
+        raise
 
 
 class Pace:
@@ -317,7 +342,8 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
         if not pace.seconds:
             engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
         started = time.perf_counter()
-        engine.run(data, begin, end, int(sizes[begin]), sums, count)
+        with whole_steps(good):
+            engine.run(data, begin, end, int(sizes[begin]), sums, count)
         if begin < whole:
             pace.took(count, end - begin, time.perf_counter() - started)
         stop, last, due = interrupted.is_set(), end == len(sizes), saving.due(end - begin)
@@ -350,7 +376,8 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
         if not pace.seconds:
             engine.run(data, 0, 0, len(X), sums[step:], 1)
         started = time.perf_counter()
-        figures = engine.step(data, 0, len(X), sums[step:step + 1], count)
+        with whole_steps(good):
+            figures = engine.step(data, 0, len(X), sums[step:step + 1], count)
         pace.took(count, 1, time.perf_counter() - started)
         return figures
 

@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of other sources or versions is swept
 SOURCES = ("kernels/*.py", "engine/*.py", "network.py", "layers.py", "losses.py", "penalties.py", "optimizers.py",
            "noise.py")  # of compiled code and of the constants in it
-FLAGS = "CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"
+FLAGS = ("CPU_NAME", "CPU_FEATURES", "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT",
+         "DISABLE_INTEL_SVML")
 
 
 def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -45,14 +45,15 @@ is_large, small, large, transposed = map(numba.njit(error_model="numpy", inline=
 
 # What is linked takes no arrays: of each matrix its address, shape and strides.
 def matrix_product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
-    """C = A B by the kernel that is fast for these sizes, and for how B is stored."""
+    """C = A B by the kernel that is fast for these sizes, and for how B is stored. Returns 1, or 0 for want of memory."""
     A, B, C = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), matrix_at(c, c0, c1, c_down, c_along)
-    if b_down < b_along:
+    if b_along > B.itemsize:  # the numbers of a row are not neighbours, as all other kernels take for granted
         transposed(A, B.T, C)
     elif is_large(A, B):
         large(A, B, C)
     else:
         small(A, B, C)
+    return 1  # what raises an exception returns 0: Numba's rule for code that is called from outside
 
 
 def load(dtype: Any) -> None:
@@ -60,7 +61,7 @@ def load(dtype: Any) -> None:
     name, matrix = np.dtype(dtype).name, [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
     with loading:
         if name not in loaded:
-            loaded[name] = cached_cfunc(types.void(*3 * matrix), error_model="numpy")(matrix_product)
+            loaded[name] = cached_cfunc(types.intp(*3 * matrix), error_model="numpy")(matrix_product)
             binding.add_symbol(symbol(name), loaded[name].address)
 
 
@@ -71,7 +72,7 @@ def symbol(dtype: str) -> str:
 
 @intrinsic
 def product(context, A, B, C):
-    """C = A B."""
+    """C = A B, or MemoryError."""
     load(C.dtype.name)
 
     def emit(context, builder, signature, values):
@@ -80,7 +81,9 @@ def product(context, A, B, C):
             array = context.make_array(kind)(context, builder, value)
             pairs = (cgutils.unpack_tuple(builder, pair) for pair in (array.shape, array.strides))
             flat += [array.data, *(number for pair in pairs for number in pair)]
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in flat])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(C.dtype.name)), flat)
+        kind = ir.FunctionType(ir.IntType(64), [value.type for value in flat])
+        done = builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(C.dtype.name)), flat)
+        with builder.if_then(cgutils.is_null(builder, done), likely=False):
+            context.call_conv.return_user_exc(builder, MemoryError, ("no memory for the parts of a matrix product",))
         return context.get_dummy_value()
     return types.none(A, B, C), emit

@@ -85,7 +85,7 @@ def matmul_5_tile(A: Array, B: Array, C: Array) -> None:
     VECTORS of them, and loads no longer limit the arithmetic. No more than DEPTH of those vectors come one after the other:
     the fastest cache still holds them when the next tile wants them, and the sums wait in C meanwhile."""
     m, n = C.shape
-    for k in range(0, A.shape[1], DEPTH):
+    for k in range(0, max(A.shape[1], 1), DEPTH):  # once at least: a sum of nothing is zero
         depth = min(DEPTH, A.shape[1] - k)
         left, right = view(A, 0, m, k, depth), view(B, k, depth, 0, n)
         for j in range(0, n, VECTORS * lanes(C)):
@@ -99,7 +99,7 @@ def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
     m, n = C.shape
     width, height = VECTORS * lanes(C), PANEL // (VECTORS * lanes(C) * C.itemsize)
     panels, blocks = np.empty(height * width, C.dtype), np.empty(height * BLOCK, C.dtype)
-    for k in range(0, A.shape[1], height):
+    for k in range(0, max(A.shape[1], 1), height):
         depth = min(height, A.shape[1] - k)
         panel = matrix(panels, 0, depth, width)
         for i in range(0, m, BLOCK):
