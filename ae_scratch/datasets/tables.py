@@ -174,9 +174,10 @@ def _read_array(name: str) -> np.ndarray:
 
 
 def _read_npz(name: str, member: str) -> np.ndarray:
-    with _loaded(name) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataFormatError("expected an .npz archive, found a single array: name it .npy")
+    content = _loaded(name)
+    if not isinstance(content, np.lib.npyio.NpzFile):
+        raise DataFormatError("expected an .npz archive, found a single array: name it .npy")
+    with content as archive:
         if not member and len(archive.files) != 1:
             raise DataFormatError(f"expected one array, found {', '.join(archive.files) or 'none'}: choose, as in "
                                   f"{name}:{(archive.files or ['X'])[0]}")
