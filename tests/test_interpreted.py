@@ -16,7 +16,7 @@ class Pair(NamedTuple):
     """A named tuple that is no layer."""
 
     first: int
-    second: int
+    second: float
 
 
 def test_L5_the_compiled_engine_runs_as_plain_python():
@@ -36,4 +36,4 @@ def test_L5_named_tuples_that_are_no_layers_have_no_such_methods(call):
     namespace = {}
     exec(f"def run(pair, X):\n    return pair.{call}", namespace)
     with pytest.raises(numba.core.errors.TypingError):
-        numba.njit(namespace["run"])(Pair(1, 2), np.zeros((2, 2)))
+        numba.njit(namespace["run"])(Pair(1, 2.0), np.zeros((2, 2)))
