@@ -130,9 +130,9 @@ def small(dtype):
 
 def plain(dtype):
     """A network without any penalty or tie."""
-    from ae_scratch import Dense, Network
+    from ae_scratch import Dense, Identity, Network
 
-    return Network([Dense(9, 9, np.random.default_rng(0), dtype)])
+    return Network([Dense(9, 9, np.random.default_rng(0), dtype), Identity()])
 
 
 def training(make, dtype, loss, optimizer, threads, **job):

@@ -28,12 +28,12 @@ def test_L5_a_wrong_operation_is_seen():
     assert in_a_new_process("interpreted", "t.broken()", INTERPRETED) == "relu"
 
 
-@pytest.mark.parametrize("call", ["forward(X, X)", "input_gradient(X, X, X, X)", "parameter_gradients(X, X, X, X)", "strength(1)",
-                                  "mean(X)"])
+@pytest.mark.parametrize("call", [".forward(X, X)", ".input_gradient(X, X, X, X)", ".parameter_gradients(X, X, X, X)",
+                                  ".strength(1)", ".mean(X)", "['first']"])
 def test_L5_named_tuples_that_are_no_layers_have_no_such_methods(call):
     """The methods of layers are taught to Numba for all named tuples; others must not get them."""
     assert engine.train  # all of it was imported
     namespace = {}
-    exec(f"def run(pair, X):\n    return pair.{call}", namespace)
+    exec(f"def run(pair, X):\n    return pair{call}", namespace)
     with pytest.raises(numba.core.errors.TypingError):
         numba.njit(namespace["run"])(Pair(1, 2.0), np.zeros((2, 2)))
