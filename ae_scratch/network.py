@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 from .inputs import as_floats
 from .kernels.memory import Arrays
 from .kernels.reference import Array
-from .layers import Layer, ReLU, TiedDense
+from .layers import Layer, ReLU, Sigmoid, TiedDense
 from .losses import Loss
 from .scaling import Scaling
 
@@ -172,13 +172,13 @@ class Network:
         """Return how close any ReLU's input or penalised activation comes to 0, where the derivative jumps, per row: (N,).
 
         The zeros that a ReLU puts out are not close to the kink of a penalty behind it: they stay zeros if their input moves
-        a little.
+        a little. Nor is what a sigmoid puts out: it stays above 0.
         """
         A = self.forward(X)[1]
         distance = np.full(len(X), np.inf)
         for before, layer, inputs in zip((None, *self.layers), self.layers, A):
             if layer.kinked:
-                safe = (inputs == 0) & isinstance(before, ReLU)
+                safe = (inputs == 0) & isinstance(before, ReLU) | isinstance(before, Sigmoid)
                 distance = np.minimum(distance, np.where(safe, np.inf, np.abs(inputs)).min(axis=1))
         return distance
 

@@ -91,6 +91,8 @@ def test_kink_distance_looks_at_relus_and_penalised_units():
     plain = Network([Dense(1, 1, np.random.default_rng(0), np.float64), Identity(), L1Activity(1.0)])
     plain.params["0.W"][:], plain.params["0.b"][:] = 1, 0
     assert plain.kink_distance(np.array([[2.0], [0.0]])).tolist() == [2.0, 0.0]
+    above_0 = Network([Dense(1, 1, np.random.default_rng(0), np.float64), Sigmoid(), L1Activity(1.0)])
+    assert above_0.kink_distance(np.array([[2.0], [-30.0]])).tolist() == [np.inf, np.inf]
 
 
 def test_what_cannot_be_chained_is_refused():

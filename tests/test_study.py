@@ -6,8 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import passes
-from test_gradients import zoo
+from cases import passes, zoo
 
 from ae_scratch import Autoencoder
 from ae_scratch.bugs import BUGS, planted

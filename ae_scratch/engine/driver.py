@@ -50,11 +50,12 @@ def shares(total: int, threads: int, unit: int) -> list[tuple[int, int]]:
 
 
 class Place(NamedTuple):
-    """Where a layer's W, of some shape, and its b begin in the vector of parameters; nothing of no shape for a layer without."""
+    """Where a layer's W, of some shape, and its b, of some size, begin in the vector of parameters; zeros for none."""
 
     shape: tuple[int, int]
     W: int
     b: int
+    size: int
 
 
 class Plan:
@@ -95,7 +96,7 @@ class Plan:
         layer with the rows of W, which are its outputs."""
         with_b, unused = thread == self.threads - 1, len(self.gradient) - (thread + 1) * max(self.widths)
         grads, owned = [], [(0, 0)]
-        for (shape, W, b), (low, high), tied in zip(self.places, weights, self.tied):
+        for (shape, W, b, _), (low, high), tied in zip(self.places, weights, self.tied):
             rows_of_W = W + low * shape[1], high - low, shape[1]
             if tied:
                 grads.append((*rows_of_W, b + low, high - low))
@@ -131,9 +132,9 @@ def decaying_rows(layer: Layer) -> int:
 def place_of(vector: Array, *arrays: Array) -> Place:
     """The place of a layer's W and b, if it has any, in a vector that they are views of."""
     if not arrays:
-        return Place((0, 0), 0, 0)
+        return Place((0, 0), 0, 0, 0)
     W, b = ((array.ctypes.data - vector.ctypes.data) // vector.itemsize for array in arrays)
-    return Place(arrays[0].shape, W, b)
+    return Place(arrays[0].shape, W, b, arrays[1].size)
 
 
 def layers_for_use(network: Network, rows: int, *others: str) -> Layers:
@@ -147,8 +148,8 @@ def layers_of(network: Network, vector: Array, places: list[Place], rows: int, *
               rooms: list[tuple[int, int]] | None = None) -> Layers:
     """The layers as compiled code sees them, for batches of so many rows; others: names of the loss and the optimizer."""
     linked.load(network.dtype)  # here, because nothing runs without a table of layers
-    table = [(KINDS.index(type(layer)), W, *shape, b, shape[1], *space)
-             for layer, (shape, W, b), space in zip(network.layers, places, rooms or len(places) * [(0, 0)])]
+    table = [(KINDS.index(type(layer)), W, *shape, b, size, *space)
+             for layer, (shape, W, b, size), space in zip(network.layers, places, rooms or len(places) * [(0, 0)])]
     return Layers(vector, table, [numbers_of(layer, rows) for layer in network.layers], room, *others)
 
 
