@@ -113,6 +113,20 @@ def test_filters_shows_columns_on_one_symmetric_scale_that_the_bar_explains():
     assert "weight" in bar.get_xlabel() and drawn[-1].images[0].colorbar.extend == "both"
 
 
+def test_images_that_are_no_squares_come_with_their_height_and_width():
+    X, ae = DIGITS.reshape(7, 14, 56), AE
+    figure, axes = plots.filters(WEIGHTS.reshape(14, 56, 13), count=3)
+    assert (shown(axes[0, 2]) == WEIGHTS[:, 2].reshape(14, 56)).all()
+    figure, axes = plots.error_images(X, count=2)
+    assert (shown(axes[0, 1]) == X[1]).all()
+    figure, axes = plots.interpolation(ae, X[:1], X[1:2], steps=3)
+    assert (shown(axes[0, 0]) == X[0]).all() and (shown(axes[0, 4]) == X[1]).all()
+    assert np.allclose(shown(axes[0, 1]), ae.reconstruct(DIGITS[:1]).reshape(14, 56), rtol=1e-5)
+    figure, ax = plots.decoded_grid(ae, ae.encode(DIGITS), 2, shape=(14, 56))
+    square = plots.decoded_grid(ae, ae.encode(DIGITS), 2)[1]
+    assert shown(ax).shape == (28, 112) and (shown(ax)[:14, :56].ravel() == shown(square)[:28, :28].ravel()).all()
+
+
 def test_filters_of_zeros_are_drawn():
     figure, axes = plots.filters(np.zeros((9, 2)))
     assert axes.shape == (1, 2) and axes[0, 0].images[0].get_clim() == (-1, 1)
