@@ -19,7 +19,7 @@ import pytest
 import safetensors.numpy
 
 from ae_scratch import (SGD, Adam, Autoencoder, DataFormatError, Dense, GaussianNoise, L1Activity, Layer, MaskingNoise, Network,
-                        NotFittedError, ReLU, SaltAndPepperNoise, files, safetensors as layout)
+                        NotFittedError, ReLU, SaltAndPepperNoise, export, files, safetensors as layout)
 from ae_scratch.callbacks import EarlyStopping, ModelCheckpoint
 
 GOLDEN = pathlib.Path(__file__).parent / "golden.safetensors"
@@ -763,6 +763,12 @@ def test_the_predictor_needs_numpy_alone(tmp_path, settings):
     for name, expected in (("codes", codes), ("back", model.reconstruct(data)), ("wild", model.decode(1e4 * codes))):
         assert got[name].dtype == expected.dtype
         assert np.abs(got[name] - expected).max() <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_a_predictor_that_is_wrong_would_be_noticed(tmp_path, monkeypatch):
+    monkeypatch.setitem(export.FORMULAS, "relu", "np.abs(Z)")
+    with pytest.raises(AssertionError):
+        test_the_predictor_needs_numpy_alone(tmp_path, {"scaling": "bytes"})
 
 
 def test_bad_exports(tmp_path):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..datasets.tables import read_column
-from .options import add_messages, add_model, add_output, add_reading, at_least_one, command, load, read, require_free, say
+from .options import (add_image_shape, add_messages, add_model, add_output, add_reading, at_least_one, command, load, read,
+                      require_free, say)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """  ae-scratch plot reconstructions digits.safetensors digits.npy -o reconstructions.png
   ae-scratch plot filters digits.safetensors --count 20 -o filters.png
   ae-scratch plot scatter digits.safetensors digits.npz:X --labels digits.npz:y -o codes.png
-  ae-scratch plot filters faces.safetensors --shape 24x32 -o faces.png     images of 24 rows and 32 columns
+  ae-scratch plot filters faces.safetensors --image-shape 24 32 -o faces.png
   ae-scratch plot errors pump.safetensors new.csv -o errors.png
 
 kinds of pictures:
@@ -44,8 +45,7 @@ def add(commands: Any) -> None:
     add_model(parser)
     parser.add_argument("data", metavar="DATA", nargs="?", help="rows to draw, which all kinds but filters and loss need")
     parser.add_argument("--count", type=at_least_one, metavar="N", help="how many images, rows or points (default: by kind)")
-    parser.add_argument("--shape", type=_height_and_width, metavar="HxW",
-                        help="height and width of an image, as in 24x32 (default: a square)")
+    add_image_shape(parser, "of the images that are drawn (default: a square)")
     parser.add_argument("--labels", metavar="FILE", help="scatter: the class of each row, in one column")
     parser.add_argument("--method", choices=("pca", "tsne"), help="scatter: default: pca for more than 2 units")
     parser.add_argument("--title", default="", help="above the picture")
@@ -141,7 +141,7 @@ def _errors(model: Autoencoder, X: np.ndarray, names: Sequence[str] | None, opti
     """Images where the features can be pixels, else a table."""
     from ..plots import error_images, feature_errors
 
-    images = options.shape is not None or (names is None and math.isqrt(X.shape[1]) ** 2 == X.shape[1])
+    images = options.image_shape is not None or (names is None and math.isqrt(X.shape[1]) ** 2 == X.shape[1])
     count = options.count or (10 if images else 30)
     errors = model.reconstruction_error(X[:count], per_feature=True)
     if images:
@@ -152,18 +152,11 @@ def _errors(model: Autoencoder, X: np.ndarray, names: Sequence[str] | None, opti
 def _shape(model: Autoencoder, options: argparse.Namespace) -> tuple[int, int]:
     """Height and width of an image: what the user asked for, or a square."""
     pixels = model.n_features_in_
-    shape = options.shape or (math.isqrt(pixels), math.isqrt(pixels))
-    if shape[0] * shape[1] != pixels:
-        asked = "no square" if options.shape is None else f"not {shape[0]} x {shape[1]}"
-        raise ValueError(f"an image of this model has {pixels:,} pixels, {asked}: name its height and width, as in --shape 24x32")
-    return shape
-
-
-def _height_and_width(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise argparse.ArgumentTypeError(f"expected height and width such as 24x32, got {text!r}")
-    return int(height), int(width)
+    height, width = options.image_shape or (math.isqrt(pixels), math.isqrt(pixels))
+    if height * width != pixels:
+        asked = "no square" if options.image_shape is None else f"not {height} x {width}"
+        raise ValueError(f"an image of this model has {pixels:,} pixels, {asked}: name both sides, as in --image-shape 24 32")
+    return height, width
 
 
 def _white(model: Autoencoder, X: np.ndarray) -> float:

@@ -81,12 +81,12 @@ def interpolation(ae: Autoencoder, X_from: Any, X_to: Any, steps: int = 8, title
 
 
 def decoded_grid(ae: Autoencoder, codes: Any, count: int = 15, title: str = "", white: float = 1.0,
-                 shape: tuple[int, int] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
+                 image_shape: tuple[int, int] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Return a figure with what the decoder makes of count x count codes in the plane of a 2-D code, and its axes; drawn into
     ``ax`` if one is given.
 
     codes: those of examples (n, 2); the grid reaches from their 1 % to their 99 % quantiles. The axes show code values; the
-    centre of an image is its code. shape: height and width of an image; None is a square.
+    centre of an image is its code. image_shape: height and width of an image; None is a square.
 
     Raises NotFittedError before ``fit``, ValueError for a code of other than 2 units.
 
@@ -106,7 +106,7 @@ def decoded_grid(ae: Autoencoder, codes: Any, count: int = 15, title: str = "", 
     across, up = (np.linspace(low, high, whole(count, "count", least=2)) if high > low else low + np.linspace(-1, 1, count)
                   for low, high in zip(lows, highs))
     decoded = ae.decode([[a, b] for b in up[::-1] for a in across])
-    images = as_images(decoded if shape is None else decoded.reshape(-1, *shape), "the reconstructions", count ** 2)
+    images = as_images(decoded if image_shape is None else decoded.reshape(-1, *image_shape), "the reconstructions", count ** 2)
     height, width = images.shape[1:]
     mosaic = images.reshape(count, count, height, width).swapaxes(1, 2).reshape(count * height, count * width)
     figure, ax = plot_axes(ax, title, "code unit 0", "code unit 1", size=SQUARE)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..inputs import whole
 from ..kernels.reference import Array
-from .style import PER_ROW, TEXT, image_grid, plot_axes
+from .style import PER_ROW, PLOT, SQUARE, TEXT, image_grid, plot_axes
 from .values import as_images, as_numbers
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 QUANTILE = 0.99  # of the values is inside the scale: a few large ones do not wash out the others
 NAMED = 40  # features at most whose names fit on an axis
+ABREAST = 40  # letters at most of names that fit side by side
 
 
 def filters(W: Any, title: str = "", count: int = 10, ax: Axes | None = None) -> tuple[Figure, Array]:
@@ -82,14 +83,15 @@ def feature_errors(errors: Any, names: Sequence[str] | None = None, title: str =
     table = table[:whole(count, "count")]
     if names is not None and len(names) != table.shape[1]:
         raise ValueError(f"expected {table.shape[1]} names, one for each feature, got {len(names)}")
-    figure, ax = plot_axes(ax, title, "" if names else "feature", "row")
+    slanted = names is not None and len("".join(names)) > ABREAST
+    figure, ax = plot_axes(ax, title, "" if names else "feature", "row", size=SQUARE if slanted else PLOT)
     drawn = ax.imshow(table, cmap="cividis", vmin=0, vmax=np.quantile(table, QUANTILE) or 1.0, aspect="auto",
                       interpolation="nearest")
     ax.grid(False)
     ax.locator_params(integer=True)
     if names is not None and len(names) <= NAMED:
-        ax.set_xticks(range(len(names)), names, rotation=60 if len("".join(names)) > 40 else 0,
-                      ha="right" if len("".join(names)) > 40 else "center", rotation_mode="anchor")
+        ax.set_xticks(range(len(names)), names, rotation=60 if slanted else 0, ha="right" if slanted else "center",
+                      rotation_mode="anchor")
     figure.colorbar(drawn, ax=ax, extend="max").set_label("squared error of the feature", fontsize=TEXT)
     return figure, ax
 
