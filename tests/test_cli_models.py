@@ -341,7 +341,7 @@ def test_a_stranger_finds_the_faults_in_the_sensors_data(tmp_path, pytestconfig,
     z = np.abs(new - X.mean(axis=0)) / X.std(axis=0)
     assert all(z[fault.row, sensors.COLUMNS.index(fault.column)] < 1.6 for fault in sensors.FAULTS)
     capsys.readouterr()
-    options = ["--threshold-from", f"{data}/sensors-normal.csv", "--quantile", "0.999", "--anomalies", "--top", "3", "--json", "-q"]
+    options = ["--threshold-from", f"{data}/sensors-normal.csv", *"--quantile 0.999 --anomalies --top 3 --json -q".split()]
     assert cli.main(["score", model, f"{data}/sensors-new.csv", *options]) == 0
     found = {row["row"]: [one["feature"] for one in row["features"]] for row in json.loads(capsys.readouterr().out)["rows"]}
     assert len(found) <= 7 and all(fault.column in found[fault.row] for fault in sensors.FAULTS)
