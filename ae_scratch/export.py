@@ -14,10 +14,7 @@ from .layers import ACTIVATIONS
 from .network import Network
 from .scaling import Scaling
 
-PROGRAM = '''"""An autoencoder that ae_scratch has trained, in plain NumPy; its weights are in the .weights.npz beside this file.
-
-X has shape (rows, {features}), codes have shape (rows, {code_size}).
-"""
+PROGRAM = '''"""An autoencoder trained by ae_scratch, {widths}. Its weights are in the .weights.npz beside this file."""
 
 import pathlib
 
@@ -25,34 +22,30 @@ import numpy as np
 
 weights = dict(np.load(pathlib.Path(__file__).with_suffix(".weights.npz")))
 
-
-def sigmoid(Z):
-    e = np.exp(-np.abs(Z))  # of a negative number: it cannot overflow
-    return np.where(Z >= 0, 1, e) / (1 + e)
-
-
-ACTIVATIONS = {{"relu": lambda Z: np.maximum(Z, 0), "sigmoid": sigmoid, "tanh": np.tanh, "identity": lambda Z: Z}}
-ENCODER = {encoder}
-DECODER = {decoder}
+{activations}
+def table(rows, width):
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"expected a table of shape (rows, {{width}}), got {{rows.shape}}")
+    return rows
 
 
-def run(layers, A):
-    for name, activation in layers:
-        A = ACTIVATIONS[activation](A @ weights[name + ".W"] + weights[name + ".b"])
+def encode(X):  # (rows, {features}) to (rows, {code_size})
+    A = {scaled}.astype("{dtype}")
+{encoder}
     return A
 
 
-def encode(X):
-    return run(ENCODER, ((np.asarray(X) - weights["offset"]) / weights["scale"]).astype("{dtype}"))
-
-
-def decode(codes):
-    return (run(DECODER, np.asarray(codes, "{dtype}")) * weights["scale"] + weights["offset"]).astype("{dtype}")
+def decode(codes):  # (rows, {code_size}) to (rows, {features})
+    A = table(codes, {code_size}).astype("{dtype}")
+{decoder}
+    return {unscaled}
 
 
 def reconstruct(X):
     return decode(encode(X))
 '''
+FORMULAS = {"relu": "np.maximum(Z, 0)", "sigmoid": "(1 + np.tanh(Z / 2)) / 2", "tanh": "np.tanh(Z)"}  # no exp: it can overflow
 
 
 def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
@@ -60,18 +53,23 @@ def export(model: Autoencoder, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"expected a name that ends in .py, got {os.fspath(path)!r}")
-    weights = {**architecture.arrays_of(model.encoder), **architecture.arrays_of(model.decoder), **_scaling(model)}
-    text = PROGRAM.format(features=model.n_features_in_, code_size=model.decoder.widths[0], dtype=model.network_.dtype,
-                          encoder=_steps(model.encoder), decoder=_steps(model.decoder))
+    weights = {**architecture.arrays_of(model.encoder), **architecture.arrays_of(model.decoder), **_vectors(model.scaling_)}
     with replacing(path.with_suffix(".weights.npz")) as part, replacing(path) as program:  # both are written before either counts
         with open(part, "xb") as file:
             np.savez(file, **weights)  # type: ignore[arg-type]
-        program.write_text(text, encoding="utf-8")
+        program.write_text(_program(model), encoding="utf-8")
 
 
-def _scaling(model: Autoencoder) -> dict[str, np.ndarray]:
-    scaling = model.scaling_ or Scaling(1.0)
-    return {"scale": np.array(scaling.scale), "offset": np.array(0.0 if scaling.offset is None else scaling.offset)}
+def _program(model: Autoencoder) -> str:
+    """The file: a line for each layer, and what these lines need."""
+    encoder, decoder = _steps(model.encoder), _steps(model.decoder)
+    features, code_size = model.n_features_in_, model.decoder.widths[0]
+    widths = "-".join(map(str, [features, *(b.size for name, b in model.network_.params.items() if name.endswith(".b"))]))
+    used = {activation for _, activation in encoder + decoder} & set(FORMULAS)
+    activations = "".join(f"\ndef {name}(Z):\n    return {FORMULAS[name]}\n\n" for name in sorted(used))
+    scaled, unscaled = _scaling(model.scaling_, f"table(X, {features})")
+    return PROGRAM.format(widths=widths, activations=activations, features=features, code_size=code_size, scaled=scaled,
+                          unscaled=unscaled, dtype=model.network_.dtype, encoder=_lines(encoder), decoder=_lines(decoder))
 
 
 def _steps(network: Network) -> list[tuple[str, str]]:
@@ -79,3 +77,23 @@ def _steps(network: Network) -> list[tuple[str, str]]:
     names = {kind.__name__: name for name, kind in ACTIVATIONS.items()}
     layers = [layer for layer in architecture.describe(network) if layer["kind"] in ("Dense", *names)]
     return [(dense["name"], names[activation["kind"]]) for dense, activation in zip(layers[::2], layers[1::2])]
+
+
+def _lines(steps: list[tuple[str, str]]) -> str:
+    formulas = [(f'A @ weights["{name}.W"] + weights["{name}.b"]', activation) for name, activation in steps]
+    return "\n".join(f"    A = {activation}({Z})" if activation in FORMULAS else f"    A = {Z}" for Z, activation in formulas)
+
+
+def _vectors(scaling: Scaling | None) -> dict[str, np.ndarray]:
+    if scaling is None or scaling.offset is None:
+        return {}
+    return {"scale": np.asarray(scaling.scale), "offset": scaling.offset}
+
+
+def _scaling(scaling: Scaling | None, X: str) -> tuple[str, str]:
+    """What scales X, and what undoes it in A."""
+    if scaling is None:
+        return X, "A"
+    if scaling.offset is None:
+        return f"({X} / {scaling.scale:g})", f"A * {scaling.scale:g}"
+    return f'(({X} - weights["offset"]) / weights["scale"])', '(A * weights["scale"] + weights["offset"]).astype(A.dtype)'

@@ -413,6 +413,23 @@ def test_a_terminal_says_at_once_that_something_compiles_which_is_not_taken_for_
         "epoch 4/5  75%  objective 0.5000  2.5 s left"]
 
 
+@pytest.mark.parametrize("patience, lines", [(0.0, ["epoch 1/2  compiling"]), (60.0, [])])
+def test_a_log_hears_of_compiling_once_and_only_if_it_takes_long(monkeypatch, patience, lines):
+    import io
+
+    from ae_scratch import progress
+
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    shown = progress.Progress(2, stream=io.StringIO())
+    shown.begin(0, "compiling")
+    waiting = shown.waiting
+    waiting.join(None if lines else 0.01)
+    shown.batch(0, 0.5, 0.25)
+    waiting.join()  # it was called off, or has spoken
+    shown.close()
+    assert shown.stream.getvalue().splitlines() == lines
+
+
 @pytest.mark.parametrize("seconds, text", [(4.24, "4.2 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (59.96, "60.0 s")])
 def test_durations_read_well(seconds, text):
     from ae_scratch.progress import duration

@@ -236,9 +236,11 @@ def test_ae_scratch_bench_hands_everything_on(capfd):
 
 def test_ae_scratch_bench_without_the_repository(tmp_path):
     shutil.copytree(ROOT / "ae_scratch", tmp_path / "ae_scratch", ignore=shutil.ignore_patterns("__pycache__"))
-    done = subprocess.run([sys.executable, "-m", "ae_scratch", "bench"], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    run = {"cwd": tmp_path, "capture_output": True, "text": True, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    done = subprocess.run([sys.executable, "-m", "ae_scratch", "bench"], **run)
     assert done.returncode == 1 and "source repository" in done.stderr
+    help = subprocess.run([sys.executable, "-m", "ae_scratch", "bench", "--help"], **run)
+    assert help.returncode == 0 and "usage: ae-scratch bench" in help.stdout and "source repository" in help.stdout
 
 
 def test_the_readme_says_what_was_measured():

@@ -139,7 +139,23 @@ def test_train_json(folder, capsys):
     assert cli.main(["train", "readings.csv", *SMALL, "-o", "m.safetensors", "--json", "-q"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["rows"] == 200 and summary["epochs"] == 2 and summary["sizes"] == [8, 6, 2, 6, 8]
-    assert summary["last"]["loss"] == Autoencoder.load("m.safetensors").history_["loss"][-1]
+    assert summary["stored_epoch"] == 2
+    assert summary["figures"] == {name: values[1] for name, values in Autoencoder.load("m.safetensors").history_.items()}
+
+
+def test_train_tells_which_epoch_early_stopping_went_back_to(folder, capsys):
+    """A rate so high that the best of the epochs is an early one; the weights are those of a training that ended there."""
+    how = [*SMALL, "--optimizer", "sgd", "--learning-rate", "0.9", "--validation-fraction", "0.2"]
+    stopping = [*how, "--epochs", "30", "--early-stopping", "3", "-o", "m.safetensors"]
+    assert cli.main(["train", "readings.csv", *stopping]) == 0
+    text = capsys.readouterr().out
+    assert cli.main(["train", "readings.csv", *stopping, "--json", "-q", "--force"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    best, model = summary["stored_epoch"], nameless("m.safetensors")
+    assert summary["epochs"] == best + 3 and f"stored is epoch {best}, the best: loss " in text
+    assert cli.main(["train", "readings.csv", *how, "--epochs", str(best), "-q", "-o", "best.safetensors"]) == 0
+    assert nameless("best.safetensors").history_["val_loss"][-1] == summary["figures"]["val_loss"]
+    assert (nameless("best.safetensors").encode(make_sensors(9)) == model.encode(make_sensors(9))).all()
 
 
 def test_an_interrupted_training_is_stored_as_far_as_it_came(folder, capsys, monkeypatch):
@@ -325,10 +341,10 @@ def test_a_stranger_finds_the_faults_in_the_sensors_data(tmp_path, pytestconfig,
     z = np.abs(new - X.mean(axis=0)) / X.std(axis=0)
     assert all(z[fault.row, sensors.COLUMNS.index(fault.column)] < 1.6 for fault in sensors.FAULTS)
     capsys.readouterr()
-    options = ["--threshold-from", f"{data}/sensors.csv", "--quantile", "0.999", "--anomalies", "--top", "3", "--json", "-q"]
+    options = ["--threshold-from", f"{data}/sensors-normal.csv", *"--quantile 0.999 --anomalies --top 3 --json -q".split()]
     assert cli.main(["score", model, f"{data}/sensors-new.csv", *options]) == 0
     found = {row["row"]: [one["feature"] for one in row["features"]] for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert len(found) <= 8 and all(fault.column in found[fault.row] for fault in sensors.FAULTS)
+    assert len(found) <= 7 and all(fault.column in found[fault.row] for fault in sensors.FAULTS)
 
 
 # ---- info, data, plot ---------------------------------------------------------------------------------------------------
@@ -337,7 +353,7 @@ def test_a_stranger_finds_the_faults_in_the_sensors_data(tmp_path, pytestconfig,
 def test_info_tells_all(model, folder, capsys):
     assert cli.main(["info", "m.safetensors"]) == 0
     text = capsys.readouterr().out
-    for part in ("written by ae_scratch ", "code_size=2", "seed 0", "Dense(8, 6)", "142 parameters of float32, SHA-256 ",
+    for part in ("written by ae_scratch ", "code_size=2", "seed 0", "Dense(8, 6)", "142 parameters, float32", "SHA-256 of all ",
                  "8 features, scaling standard", "vibration_mm_s", "trained for 2 epochs"):
         assert part in text
     assert cli.main(["info", "m.safetensors", "--json"]) == 0
@@ -349,6 +365,15 @@ def test_info_tells_all(model, folder, capsys):
     model.set_params(engine="numba").save("compiled.safetensors")
     assert cli.main(["info", "compiled.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["engine"] == "numba"  # as it was trained
+
+
+def test_info_without_a_model_tells_of_the_installation(capsys):
+    from ae_scratch.machine import facts
+
+    assert cli.main(["info"]) == 0
+    assert f"numpy:        {np.__version__}\n" in capsys.readouterr().out
+    assert cli.main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == facts()
 
 
 def test_the_hash_is_that_of_the_weights(model, capsys):
@@ -385,7 +410,7 @@ def test_data_mnist_is_read_where_it_lies(folder, capsys, monkeypatch):
 
 @pytest.mark.parametrize("X, hint", [
     (np.array([[0, 255]], np.uint8), "--scaling bytes"), (np.array([[0.0, 1.0]]), "train as it is"),
-    (np.array([[0.0, 2.0], [0.0, 3.0]]), "1 of 2 features are constant (0)")])
+    (np.array([[0.0, 2.0], [0.0, 3.0]]), "constant features: 1 of 2 (0)")])
 def test_data_info_hints(folder, capsys, X, hint):
     np.save("x.npy", X)
     assert cli.main(["data", "info", "x.npy"]) == 0
@@ -422,6 +447,31 @@ def test_plots(images, folder, capsys, arguments):
     assert cli.main(["plot", kind, "i.safetensors", "images.npz:X", *options, "-o", "x.png"]) == 0
     assert (folder / "x.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr() == ("", f"x.png: {kind} of i.safetensors\n")
+
+
+@pytest.mark.parametrize("kind", ["filters", "reconstructions", "grid", "errors", "interpolation"])
+def test_images_that_are_no_squares(folder, capsys, monkeypatch, kind):
+    from ae_scratch import plots
+
+    pytest.importorskip("matplotlib")
+    X = np.random.default_rng(0).random((9, 4, 6))
+    np.save("x.npy", X)
+    Autoencoder((), 2, epochs=1, engine="numpy", random_state=0).fit(X.reshape(9, 24)).save("i.safetensors")
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    arguments = ["plot", kind, "i.safetensors", "x.npy", "--count", "2", "-q", "-o", "x.png"]
+    assert cli.main([*arguments, "--image-shape", "4", "6"]) == 0
+    scale = 2 if kind == "grid" else 1
+    drawn = [image for ax in figures[0].findobj(plots_axes) for image in ax.images]
+    assert drawn[0].get_array().shape == (4 * scale, 6 * scale)
+    assert "24 pixels, not 4 x 5" in fails(capsys, *arguments, "--image-shape", "4", "5")
+    assert "argument --image-shape: expected 2 arguments" in misuses(capsys, *arguments, "--image-shape", "4")
+    if kind != "errors":  # which are a table then
+        assert "24 pixels, no square: name both sides, as in --image-shape 24 32" in fails(capsys, *arguments)
+
+
+def plots_axes(artist):
+    return hasattr(artist, "images")
 
 
 def test_plots_of_tables_and_without_data(model, folder, capsys):

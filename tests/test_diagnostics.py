@@ -180,7 +180,7 @@ PLANTED = {
     "bytes with mse": (np.uint8(RNG.integers(0, 256, (400, 5))), {"loss": "mse"}, "look like bytes: set scaling='bytes'"),
     "negative with cross-entropy": (TABLE, {}, r"takes \[0, 1\]: set scaling='minmax' or loss='mse'"),
     "out of tanh's reach": (3 * TABLE, {"loss": "mse", "output_activation": "tanh"}, r"'tanh', which gives \[-1, 1\]"),
-    "constant": (np.hstack([TABLE, np.ones((400, 7))]), {"loss": "mse"}, r"7 of 12 features are constant \(5, 6, 7, 8, 9, ...\)"),
+    "constant": (np.hstack([TABLE, np.ones((400, 7))]), {"loss": "mse"}, r"constant features: 7 of 12 \(5, 6, 7, 8, 9, ...\)"),
     "uneven": (TABLE * [1, 1, 1e4, 1, 0.1], {"loss": "mse"}, "feature 2 ranges over .*feature 4.*scaling='standard'"),
     "outlier": (np.vstack([TABLE, [0, 0, 0, 99, 0]]), {"loss": "mse"}, r"1 of 5 features have outliers \(3\).*to 99: look"),
     "repeated": (np.vstack([TABLE, TABLE[:40]]), {"loss": "mse"}, "40 of 440 rows repeat"),
@@ -299,7 +299,7 @@ def test_the_feature_that_was_tampered_with_comes_first():
 def test_features_go_by_the_names_of_a_data_frame():
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(np.hstack([TABLE * [1, 1, 1e4, 1, 0.1], np.ones((400, 1))]), columns=list("abcdef"))
-    uneven, constant = "feature c ranges over", "1 of 6 features are constant (f)"
+    uneven, constant = "feature c ranges over", "constant features: 1 of 6 (f)"
     for found in (check_data(X, model(code_size=2)), check_data(X.to_numpy(), model(code_size=2), list("abcdef"))):
         assert constant in str(found) and uneven in str(found)
     ae = model((), 2, epochs=1, scaling="standard").fit(X)

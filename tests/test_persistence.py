@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 from ae_scratch import (SGD, Adam, Autoencoder, DataFormatError, Dense, GaussianNoise, L1Activity, Layer, MaskingNoise, Network,
-                        NotFittedError, ReLU, SaltAndPepperNoise, safetensors as layout)
+                        NotFittedError, ReLU, SaltAndPepperNoise, export, safetensors as layout)
 from ae_scratch.callbacks import EarlyStopping, ModelCheckpoint
 
 GOLDEN = pathlib.Path(__file__).parent / "golden.safetensors"
@@ -484,6 +484,10 @@ except ModuleNotFoundError:
 spec = importlib.util.spec_from_file_location("predictor", sys.argv[1])
 predictor = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(predictor)
+try:
+    sys.exit(predictor.encode(np.ones((2, 99))))
+except ValueError as error:
+    assert "of shape (rows, " in str(error) and "got (2, 99)" in str(error), error
 X = np.load(sys.argv[2])
 np.savez(sys.argv[3], codes=predictor.encode(X), back=predictor.reconstruct(X), wild=predictor.decode(1e4 * predictor.encode(X)))
 """
@@ -496,6 +500,8 @@ np.savez(sys.argv[3], codes=predictor.encode(X), back=predictor.reconstruct(X), 
 def test_the_predictor_needs_numpy_alone(tmp_path, settings):
     model, data = fitted(**settings), X if "scaling" in settings else U
     model.export(tmp_path / "predictor.py")
+    lines = [line for line in (tmp_path / "predictor.py").read_text().splitlines() if line]
+    assert len(lines) <= 30 and max(map(len, lines)) <= 130
     np.save(tmp_path / "X.npy", data)
     (tmp_path / "only").mkdir()
     for folder in pathlib.Path(np.__file__).parent.parent.glob("numpy*"):
@@ -509,6 +515,12 @@ def test_the_predictor_needs_numpy_alone(tmp_path, settings):
     for name, expected in (("codes", codes), ("back", model.reconstruct(data)), ("wild", model.decode(1e4 * codes))):
         assert got[name].dtype == expected.dtype
         assert np.abs(got[name] - expected).max() <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_a_predictor_that_is_wrong_would_be_noticed(tmp_path, monkeypatch):
+    monkeypatch.setitem(export.FORMULAS, "relu", "np.abs(Z)")
+    with pytest.raises(AssertionError):
+        test_the_predictor_needs_numpy_alone(tmp_path, {"scaling": "bytes"})
 
 
 def test_bad_exports(tmp_path):

@@ -113,6 +113,20 @@ def test_filters_shows_columns_on_one_symmetric_scale_that_the_bar_explains():
     assert "weight" in bar.get_xlabel() and drawn[-1].images[0].colorbar.extend == "both"
 
 
+def test_images_that_are_no_squares_come_with_their_height_and_width():
+    X, ae = DIGITS.reshape(7, 14, 56), AE
+    figure, axes = plots.filters(WEIGHTS.reshape(14, 56, 13), count=3)
+    assert (shown(axes[0, 2]) == WEIGHTS[:, 2].reshape(14, 56)).all()
+    figure, axes = plots.error_images(X, count=2)
+    assert (shown(axes[0, 1]) == X[1]).all()
+    figure, axes = plots.interpolation(ae, X[:1], X[1:2], steps=3)
+    assert (shown(axes[0, 0]) == X[0]).all() and (shown(axes[0, 4]) == X[1]).all()
+    assert np.allclose(shown(axes[0, 1]), ae.reconstruct(DIGITS[:1]).reshape(14, 56), rtol=1e-5)
+    figure, ax = plots.decoded_grid(ae, ae.encode(DIGITS), 2, image_shape=(14, 56))
+    square = plots.decoded_grid(ae, ae.encode(DIGITS), 2)[1]
+    assert shown(ax).shape == (28, 112) and (shown(ax)[:14, :56].ravel() == shown(square)[:28, :28].ravel()).all()
+
+
 def test_filters_of_zeros_are_drawn():
     figure, axes = plots.filters(np.zeros((9, 2)))
     assert axes.shape == (1, 2) and axes[0, 0].images[0].get_clim() == (-1, 1)
@@ -198,7 +212,7 @@ def test_larger_codes_are_drawn_by_their_principal_components_and_classes_apart(
     signs = np.sign(np.concatenate(points(ax))[0] / (centred[::3] @ rows[:2].T)[0])
     for label, group in enumerate(points(ax)):
         assert np.allclose(group, (centred[label::3] @ rows[:2].T) * signs)
-    assert f"({singular[0]**2 / np.sum(singular**2):.0%} of the variance)" in ax.get_xlabel()
+    assert f"({100 * singular[0]**2 / np.sum(singular**2):.0f} % of the variance)" in ax.get_xlabel()
     assert [text.get_text() for text in ax.texts] == legend(ax) == ["0", "1", "2"]
     for text, group in zip(ax.texts, points(ax)):
         assert np.allclose(text.get_position(), [sorted(axis)[14:16] @ np.full(2, 0.5) for axis in group.T])
@@ -476,7 +490,7 @@ BAD = {
     "count 0": (lambda: plots.image_rows({"x": DIGITS}, count=0), "count must be at least 1, got 0"),
     "count 2.5": (lambda: plots.filters(WEIGHTS, count=2.5), "count must be an integer, got 2.5"),
     "W not a matrix": (lambda: plots.filters(np.ones(784)), r"W of shape \(pixels, units\), such as .*, got shape \(784,\)"),
-    "a model for W": (lambda: plots.filters(Autoencoder()), r"such as ae.get_weights\(\)\['encoder.0.W'\], got shape \(\)"),
+    "a model for W": (lambda: plots.filters(Autoencoder()), r"such as ae.get_weights\(\)\['encoder.0.W'\], .* got shape \(\)"),
     "codes for their statistics": (lambda: plots.unit_activity(np.ones((3, 2))), r"code_statistics\(ae, X\) returns, got nd"),
     "W not square": (lambda: plots.filters(np.ones((10, 3))), "square number of pixels for W .*, got 10"),
     "infinite W": (lambda: plots.filters(np.full((4, 3), np.inf)), "W contains NaN or infinity"),

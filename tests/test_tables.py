@@ -198,7 +198,8 @@ def test_writing_needs_a_known_extension_and_fails_whole(tmp_path):
 
 
 def test_the_files_in_data_are_what_the_generator_makes(pytestconfig):
-    for name, X in ("sensors.csv", make_sensors()), ("sensors-new.csv", make_sensors(300, 1, faults=True)):
+    for name, X in (("sensors.csv", make_sensors()), ("sensors-normal.csv", make_sensors(1000, 2)),
+                    ("sensors-new.csv", make_sensors(300, 1, faults=True))):
         text = io.StringIO()
         tables.write_csv(text, X, sensors.COLUMNS)
         assert (pytestconfig.rootpath / "data" / name).read_bytes() == text.getvalue().encode()

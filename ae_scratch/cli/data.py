@@ -49,7 +49,8 @@ def _add_set(kinds: Any, name: str, what: str, rows: int) -> None:
         parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="default: 0")
     if name == "sensors":
         parser.add_argument("--faults", action="store_true", help="plant six faults, in rows 31, 84, 127, 190, 243 and 276")
-    add_output(parser, "a .csv, .npy or .npz file (default: CSV on standard output); .npz holds labels too, as y")
+    labels = "; .npz holds labels too, as y" if name in ("digits", "mnist") else ""
+    add_output(parser, f"a .csv, .npy or .npz file (default: CSV on standard output){labels}")
     add_messages(parser)
     parser.set_defaults(name=name)
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..datasets.tables import read_column
-from .options import add_messages, add_model, add_output, add_reading, command, load, read, require_free, say
+from .options import add_image_shape, add_messages, add_model, add_output, add_reading, command, load, read, require_free, say
 
 EXAMPLES = """  ae-scratch explore digits.safetensors digits.npz:X --labels digits.npz:y -o explorer.html
   ae-scratch explore pump.safetensors readings.csv --title "Water pump" -o pump.html
@@ -24,8 +24,7 @@ def add(commands: Any) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="rows to pick from and to draw the map from")
     parser.add_argument("--labels", metavar="FILE", help="the class of each row, in one column")
     parser.add_argument("--title", help="heading of the page")
-    parser.add_argument("--image-shape", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
-                        help="of the images that the rows are (default: a square number of columns without names is a square)")
+    add_image_shape(parser, "of the images that the rows are (default: a square number of columns without names is a square)")
     add_output(parser, "an .html file", required=True)
     add_messages(parser)
     add_reading(parser)

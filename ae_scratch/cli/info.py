@@ -1,4 +1,4 @@
-"""``ae-scratch info``: everything about a model file."""
+"""``ae-scratch info``: everything about a model file, or about the installation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .options import add_messages, add_model, command, load, put_json
+from ..machine import facts, show_versions
+from .options import add_messages, command, load, put_json
 
 if TYPE_CHECKING:
     from ..autoencoder import Autoencoder
 
 EXAMPLES = """  ae-scratch info pump.safetensors
-  ae-scratch info pump.safetensors --json | python -m json.tool
+  ae-scratch info pump.safetensors --json > pump.json
+  ae-scratch info                                     versions and machine, for a report of a bug
 """
 LAST = 5  # epochs shown
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = command(commands, "info", run, "MODEL [options]", "tell all about a model file",
-                     "Print settings, layers, training, scaling and features of a stored model, and the SHA-256 of its weights.",
-                     EXAMPLES)
-    add_model(parser)
+    parser = command(commands, "info", run, "[MODEL] [options]", "tell all about a model file, or about the installation",
+                     "Print settings, layers, training, scaling and features of a stored model, and the SHA-256 of its weights;\n"
+                     "without one, the versions of what is installed, and the machine.", EXAMPLES)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a file that train has written")
     add_messages(parser, json="print JSON, the whole history and all settings included")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is known of the model."""
+    """Print what is known of the model, or of the installation."""
+    if options.model is None:
+        put_json(facts()) if options.json else show_versions()
+        return 0
     model, names = load(options, engine=None)  # as it was trained
     about = _about(model, names, options.model)
     if options.json:
@@ -61,7 +66,7 @@ def _text(model: Autoencoder, about: dict[str, Any]) -> str:
     """The same to read."""
     lines = [f"{about['file']}: {about['bytes']:,} bytes, written by {about['written_by']}",
              f"{model!r}, seed {about['seed']}", "", model.summary(), "",
-             f"{about['parameters']:,} parameters of {about['dtype']}, SHA-256 {about['sha256']}", ""]
+             f"SHA-256 of all parameters: {about['sha256']}", ""]
     return "\n".join([*lines, *_features(model, about), *_history(model, about["epochs"])])
 
 

@@ -72,6 +72,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
                        help="whether CSV begins with names (default: if a cell of line 1 is no number)")
 
 
+def add_image_shape(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add --image-shape HEIGHT WIDTH."""
+    parser.add_argument("--image-shape", type=at_least_one, nargs=2, metavar=("HEIGHT", "WIDTH"), help=help)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add MODEL."""
     parser.add_argument("model", metavar="MODEL", help="a file that train has written")

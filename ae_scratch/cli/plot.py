@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..datasets.tables import read_column
-from .options import add_messages, add_model, add_output, add_reading, at_least_one, command, load, read, require_free, say
+from .options import (add_image_shape, add_messages, add_model, add_output, add_reading, at_least_one, command, load, read,
+                      require_free, say)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """  ae-scratch plot reconstructions digits.safetensors digits.npy -o reconstructions.png
   ae-scratch plot filters digits.safetensors --count 20 -o filters.png
   ae-scratch plot scatter digits.safetensors digits.npz:X --labels digits.npz:y -o codes.png
+  ae-scratch plot filters faces.safetensors --image-shape 24 32 -o faces.png
   ae-scratch plot errors pump.safetensors new.csv -o errors.png
 
 kinds of pictures:
@@ -43,6 +45,7 @@ def add(commands: Any) -> None:
     add_model(parser)
     parser.add_argument("data", metavar="DATA", nargs="?", help="rows to draw, which all kinds but filters and loss need")
     parser.add_argument("--count", type=at_least_one, metavar="N", help="how many images, rows or points (default: by kind)")
+    add_image_shape(parser, "of the images that are drawn (default: a square)")
     parser.add_argument("--labels", metavar="FILE", help="scatter: the class of each row, in one column")
     parser.add_argument("--method", choices=("pca", "tsne"), help="scatter: default: pca for more than 2 units")
     parser.add_argument("--title", default="", help="above the picture")
@@ -72,15 +75,16 @@ def run(options: argparse.Namespace) -> int:
 def _reconstructions(model: Autoencoder, X: np.ndarray, names: Sequence[str] | None, options: argparse.Namespace) -> Figure:
     from ..plots import image_rows
 
-    X = X[:options.count or 10]
-    rows = {"original": X, "reconstruction": model.reconstruct(X)}
+    X, shape = X[:options.count or 10], _shape(model, options)
+    rows = {"original": X.reshape(-1, *shape), "reconstruction": model.reconstruct(X).reshape(-1, *shape)}
     return image_rows(rows, options.title, len(X), white=_white(model, X))[0]
 
 
 def _filters(model: Autoencoder, X: Any, names: Any, options: argparse.Namespace) -> Figure:
     from ..plots import filters
 
-    return filters(model.get_weights()["encoder.0.W"], options.title, options.count or 10)[0]
+    W = model.get_weights()["encoder.0.W"].reshape(*_shape(model, options), -1)
+    return filters(W, options.title, options.count or 10)[0]
 
 
 def _loss(model: Autoencoder, X: np.ndarray | None, names: Any, options: argparse.Namespace) -> Figure:
@@ -121,24 +125,38 @@ def _scatter(model: Autoencoder, X: np.ndarray, names: Any, options: argparse.Na
 def _grid(model: Autoencoder, X: np.ndarray, names: Any, options: argparse.Namespace) -> Figure:
     from ..plots import decoded_grid
 
-    return decoded_grid(model, model.encode(X), options.count or 15, options.title, _white(model, X))[0]
+    shape = _shape(model, options)
+    return decoded_grid(model, model.encode(X), options.count or 15, options.title, _white(model, X), shape)[0]
 
 
 def _interpolation(model: Autoencoder, X: np.ndarray, names: Any, options: argparse.Namespace) -> Figure:
     from ..plots import interpolation
 
-    pairs, half = options.count or 5, len(X) // 2
-    return interpolation(model, X[:half][:pairs], X[half:2 * half][:pairs], title=options.title, white=_white(model, X))[0]
+    pairs, half, images = options.count or 5, len(X) // 2, X.reshape(-1, *_shape(model, options))
+    starts, ends = images[:half][:pairs], images[half:2 * half][:pairs]
+    return interpolation(model, starts, ends, title=options.title, white=_white(model, X))[0]
 
 
 def _errors(model: Autoencoder, X: np.ndarray, names: Sequence[str] | None, options: argparse.Namespace) -> Figure:
     """Images where the features can be pixels, else a table."""
     from ..plots import error_images, feature_errors
 
-    images = names is None and math.isqrt(X.shape[1]) ** 2 == X.shape[1]
+    images = options.image_shape is not None or (names is None and math.isqrt(X.shape[1]) ** 2 == X.shape[1])
     count = options.count or (10 if images else 30)
     errors = model.reconstruction_error(X[:count], per_feature=True)
-    return error_images(errors, options.title, count)[0] if images else feature_errors(errors, names, options.title, count)[0]
+    if images:
+        return error_images(errors.reshape(-1, *_shape(model, options)), options.title, count)[0]
+    return feature_errors(errors, names, options.title, count)[0]
+
+
+def _shape(model: Autoencoder, options: argparse.Namespace) -> tuple[int, int]:
+    """Height and width of an image: what the user asked for, or a square."""
+    pixels = model.n_features_in_
+    height, width = options.image_shape or (math.isqrt(pixels), math.isqrt(pixels))
+    if height * width != pixels:
+        asked = "no square" if options.image_shape is None else f"not {height} x {width}"
+        raise ValueError(f"an image of this model has {pixels:,} pixels, {asked}: name both sides, as in --image-shape 24 32")
+    return height, width
 
 
 def _white(model: Autoencoder, X: np.ndarray) -> float:

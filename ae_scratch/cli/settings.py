@@ -76,7 +76,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "epochs": {**WHOLE, "help": "passes over the data (default: 10)"},
     "validation_fraction": {**NUMBER, "help": "share of the rows to validate on instead of training (default: 0)"},
     "early_stopping": {**WHOLE, "nargs": "?", "metavar": "PATIENCE", "help": "stop when so many epochs in a row bring nothing "
-                       "better on the validation rows, and keep the best weights"},
+                       "better on the validation rows, and keep the best weights (default: never; without PATIENCE: 5)"},
     "random_state": {"type": seed_number, "metavar": "S",
                      "help": "the same seed gives the same model (default: another each time)"},
 }

@@ -115,19 +115,29 @@ def _store(model: Autoencoder, table: Table, options: argparse.Namespace) -> Non
 
 
 def _summary(model: Autoencoder, table: Table, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    history = model.history_
+    epoch = _stored_epoch(model)
     return {"file": str(options.output), "rows": len(table.X), "columns": table.X.shape[1], "names": table.names,
             "sizes": [table.X.shape[1], *(array.size for name, array in model.network_.params.items() if name.endswith(".b"))],
             "parameters": sum(array.size for array in model.network_.params.values()),
-            "loss": model.loss, "epochs": len(history["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
-            "last": {name: values[-1] for name, values in history.items() if values}}
+            "loss": model.loss, "epochs": len(model.history_["loss"]), "seconds": round(seconds, 3), "seed": model.seed_,
+            "stored_epoch": epoch, "figures": {name: values[epoch - 1] for name, values in model.history_.items()}}
+
+
+def _stored_epoch(model: Autoencoder) -> int:
+    """The epoch, from 1, whose weights are in the file: the last, or that to which early stopping went back."""
+    history = model.history_
+    if model.early_stopping is None:
+        return len(history["objective"])
+    return 1 + int(np.argmin(history.get("val_objective", history["objective"])))
 
 
 def _sentences(summary: dict[str, Any]) -> str:
     """The same to read; the penalty where there is one."""
-    last = summary["last"]
-    names = [name for name in last if last["penalty"] or name in ("loss", "val_loss")]
-    figures = ", ".join(f"{name} {last[name]:.4g}" for name in names)
+    values = summary["figures"]
+    names = [name for name in values if values["penalty"] or name in ("loss", "val_loss")]
+    figures = ", ".join(f"{name} {values[name]:.4g}" for name in names)
+    if summary["stored_epoch"] < summary["epochs"]:
+        figures = f"stored is epoch {summary['stored_epoch']:,}, the best: {figures}"
     sizes = "-".join(map(str, summary["sizes"]))
     epochs = f"{summary['epochs']:,} epoch{'s'[:summary['epochs'] != 1]}"
     return (f"{summary['file']}: {sizes}, {summary['parameters']:,} parameters; {epochs} in "

@@ -82,7 +82,7 @@ def _range(X: Array, low: float, high: float, ae: Autoencoder) -> Iterator[DataW
 def _constant(low: Array, high: Array, names: Sequence[str]) -> Iterator[DataWarning]:
     constant = np.flatnonzero(low == high)
     if len(constant):
-        yield DataWarning(f"{len(constant)} of {len(low)} features are constant ({_listed(constant, names)})",
+        yield DataWarning(f"constant features: {len(constant)} of {len(low)} ({_listed(constant, names)})",
                           "harmless in images; leave them out of a table, where they hide in the mean error")
 
 

@@ -24,8 +24,8 @@ def to_dict(result: Any) -> Any:
     """Return a result of this package, or a list of them, as dicts, lists, strings and numbers: ready for JSON.
 
     >>> from ae_scratch.diagnostics import DataWarning
-    >>> to_dict([DataWarning("67 features are constant", "drop them")])
-    [{'problem': '67 features are constant', 'advice': 'drop them'}]
+    >>> to_dict([DataWarning("constant features: 67", "drop them")])
+    [{'problem': 'constant features: 67', 'advice': 'drop them'}]
     """
     if hasattr(result, "_asdict"):
         verdict = {"ok": result.ok} if hasattr(result, "ok") else {}

@@ -129,8 +129,8 @@ def _plane(codes: Array, method: str, seed: int) -> tuple[Array, str, str]:
         return codes, "code unit 0", "code unit 1"
     if method == "pca":
         found = principal_components(codes, 2)
-        first, second = (f"component {i + 1} of the code ({share:.0%} of the variance)" for i, share in enumerate(found.shares))
-        return found.project(codes), first, second
+        shares = (f"({100 * share:.0f} % of the variance)" for share in found.shares)
+        return found.project(codes), f"component 1 of the code {next(shares)}", f"component 2 of the code {next(shares)}"
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:

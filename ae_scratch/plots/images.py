@@ -27,8 +27,8 @@ def image_rows(rows: Mapping[str, Any], title: str = "", count: int = 10, white:
     """Return a figure with rows of images, such as originals above their reconstructions, and its axes (rows, columns); drawn
     into the place of ``ax`` if one is given.
 
-    rows: label -> images (n, pixels) or (n, height, width). The first ``count`` of each are drawn, or as many as the shortest row
-    has; 0 is black, ``white`` is white (255 for bytes), values beyond are drawn like these.
+    rows: label -> square images (n, pixels), or (n, height, width). The first ``count`` of each are drawn, or as many as the
+    shortest row has; 0 is black, ``white`` is white (255 for bytes), values beyond are drawn like these.
 
     Raises ValueError for no rows, no images, NaN or infinity, or a number of pixels that is not a square.
 
@@ -52,8 +52,8 @@ def interpolation(ae: Autoencoder, X_from: Any, X_to: Any, steps: int = 8, title
     """Return a figure with a strip of images for each pair of examples, and its axes (pairs, steps + 2); drawn into the place
     of ``ax`` if one is given.
 
-    X_from, X_to: examples (pairs, pixels), which stand at the ends of the strips. Between them: what the decoder makes of codes
-    on the straight line from the code of one to that of the other, ends included.
+    X_from, X_to: examples (pairs, pixels) or (pairs, height, width), which stand at the ends of the strips. Between them: what
+    the decoder makes of codes on the straight line from the code of one to that of the other, ends included.
 
     Raises NotFittedError before ``fit``, ValueError for other shapes or a number of pixels that is not a square.
 
@@ -66,13 +66,14 @@ def interpolation(ae: Autoencoder, X_from: Any, X_to: Any, steps: int = 8, title
     """
     whole(steps, "steps", least=2)
     number(white, "white", positive=True)
-    starts, ends = ae.encode(X_from), ae.encode(X_to)
+    X_from, X_to = np.asarray(X_from), np.asarray(X_to)
+    starts, ends = (ae.encode(X.reshape(len(X), -1)) for X in (X_from, X_to))
     if len(starts) != len(ends):
         raise ValueError(f"expected as many examples in X_to as in X_from, got {len(ends)} and {len(starts)}")
     figure, axes = image_grid(len(starts), steps + 2, title, ax=ax)
-    for x, x_to, start, end, places in zip(np.asarray(X_from), np.asarray(X_to), starts, ends, axes):
-        between = ae.decode(np.linspace(start, end, steps))
-        for image, place in zip(as_images(np.vstack([x, between, x_to]), "X_from", steps + 2), places):
+    for x, x_to, start, end, places in zip(X_from, X_to, starts, ends, axes):
+        between = ae.decode(np.linspace(start, end, steps)).reshape(steps, *x.shape)
+        for image, place in zip(as_images(np.stack([x, *between, x_to]), "X_from", steps + 2), places):
             place.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
     for place, name in ((axes[0, 0], "from"), (axes[0, -1], "to")):
         place.set_title(name, fontsize=TEXT)
@@ -80,12 +81,12 @@ def interpolation(ae: Autoencoder, X_from: Any, X_to: Any, steps: int = 8, title
 
 
 def decoded_grid(ae: Autoencoder, codes: Any, count: int = 15, title: str = "", white: float = 1.0,
-                 ax: Axes | None = None) -> tuple[Figure, Axes]:
+                 image_shape: tuple[int, int] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Return a figure with what the decoder makes of count x count codes in the plane of a 2-D code, and its axes; drawn into
     ``ax`` if one is given.
 
     codes: those of examples (n, 2); the grid reaches from their 1 % to their 99 % quantiles. The axes show code values; the
-    centre of an image is its code.
+    centre of an image is its code. image_shape: height and width of an image; None is a square.
 
     Raises NotFittedError before ``fit``, ValueError for a code of other than 2 units.
 
@@ -104,7 +105,8 @@ def decoded_grid(ae: Autoencoder, codes: Any, count: int = 15, title: str = "", 
     lows, highs = np.quantile(codes, CODE_RANGE, axis=0)
     across, up = (np.linspace(low, high, whole(count, "count", least=2)) if high > low else low + np.linspace(-1, 1, count)
                   for low, high in zip(lows, highs))
-    images = as_images(ae.decode([[a, b] for b in up[::-1] for a in across]), "the reconstructions", count ** 2)
+    decoded = ae.decode([[a, b] for b in up[::-1] for a in across])
+    images = as_images(decoded if image_shape is None else decoded.reshape(-1, *image_shape), "the reconstructions", count ** 2)
     height, width = images.shape[1:]
     mosaic = images.reshape(count, count, height, width).swapaxes(1, 2).reshape(count * height, count * width)
     figure, ax = plot_axes(ax, title, "code unit 0", "code unit 1", size=SQUARE)

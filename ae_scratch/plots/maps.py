@@ -9,7 +9,7 @@ import numpy as np
 
 from ..inputs import whole
 from ..kernels.reference import Array
-from .style import PER_ROW, TEXT, image_grid, plot_axes
+from .style import PER_ROW, PLOT, SQUARE, TEXT, image_grid, plot_axes
 from .values import as_images, as_numbers
 
 if TYPE_CHECKING:
@@ -18,35 +18,39 @@ if TYPE_CHECKING:
 
 QUANTILE = 0.99  # of the values is inside the scale: a few large ones do not wash out the others
 NAMED = 40  # features at most whose names fit on an axis
+ABREAST = 40  # letters at most of names that fit side by side
 
 
 def filters(W: Any, title: str = "", count: int = 10, ax: Axes | None = None) -> tuple[Figure, Array]:
-    """Return a figure with the first ``count`` columns of W (pixels, units) as square images, and its axes (rows, columns);
-    drawn into the place of ``ax`` if one is given.
+    """Return a figure with the weights of the first ``count`` units as images, and its axes (rows, columns); drawn into the
+    place of ``ax`` if one is given.
+
+    W: (pixels, units) of square images, or (height, width, units).
 
     All share one scale, from -w to w where w is the 99 % quantile of the absolute weights drawn: dark below 0, grey at 0, bright
     above. Weights beyond are drawn like its ends, so that a few large ones do not wash out the others.
 
-    Raises ValueError for anything but a matrix, NaN or infinity, or a number of pixels that is not a square.
+    Raises ValueError for other shapes, NaN or infinity, or a number of pixels that is not a square.
 
     >>> figure, axes = filters(np.random.default_rng(0).normal(size=(784, 32)), "First layer", count=20)
     >>> axes.shape
     (2, 10)
     """
-    if np.ndim(W) != 2:
-        raise ValueError(f"expected W of shape (pixels, units), such as ae.get_weights()['encoder.0.W'], got shape "
-                         f"{np.shape(W)}")
-    images = as_images(np.asarray(W).T, "W", count)
+    if np.ndim(W) not in (2, 3):
+        raise ValueError("expected W of shape (pixels, units), such as ae.get_weights()['encoder.0.W'], or (height, width, "
+                         f"units), got shape {np.shape(W)}")
+    images = as_images(np.moveaxis(np.asarray(W), -1, 0), "W", count)
     end = float(np.quantile(np.abs(images), QUANTILE) or 1.0)
     return _maps(images, (-end, end), "both", "weight of the pixel", title, ax)
 
 
 def error_images(errors: Any, title: str = "", count: int = 10, ax: Axes | None = None) -> tuple[Figure, Array]:
-    """Return a figure with the errors of each pixel as square images, and its axes (rows, columns); drawn into the place of
-    ``ax`` if one is given.
+    """Return a figure with the errors of each pixel as images, and its axes (rows, columns); drawn into the place of ``ax`` if
+    one is given.
 
-    errors: (n, pixels), such as ``ae.reconstruction_error(X, per_feature=True)``, of which the first ``count`` are drawn; its
-    mean over n, as ``[mean]``, is a map of where the model errs. All share one scale, from 0 (dark) to the 99 % quantile.
+    errors: (n, pixels) of square images, such as ``ae.reconstruction_error(X, per_feature=True)``, or (n, height, width), of
+    which the first ``count`` are drawn; its mean over n, as ``[mean]``, is a map of where the model errs. All share one scale,
+    from 0 (dark) to the 99 % quantile.
 
     Raises ValueError for negative numbers, NaN or infinity, or a number of pixels that is not a square.
 
@@ -79,14 +83,15 @@ def feature_errors(errors: Any, names: Sequence[str] | None = None, title: str =
     table = table[:whole(count, "count")]
     if names is not None and len(names) != table.shape[1]:
         raise ValueError(f"expected {table.shape[1]} names, one for each feature, got {len(names)}")
-    figure, ax = plot_axes(ax, title, "" if names else "feature", "row")
+    slanted = names is not None and len("".join(names)) > ABREAST
+    figure, ax = plot_axes(ax, title, "" if names else "feature", "row", size=SQUARE if slanted else PLOT)
     drawn = ax.imshow(table, cmap="cividis", vmin=0, vmax=np.quantile(table, QUANTILE) or 1.0, aspect="auto",
                       interpolation="nearest")
     ax.grid(False)
     ax.locator_params(integer=True)
     if names is not None and len(names) <= NAMED:
-        ax.set_xticks(range(len(names)), names, rotation=60 if len("".join(names)) > 40 else 0,
-                      ha="right" if len("".join(names)) > 40 else "center", rotation_mode="anchor")
+        ax.set_xticks(range(len(names)), names, rotation=60 if slanted else 0, ha="right" if slanted else "center",
+                      rotation_mode="anchor")
     figure.colorbar(drawn, ax=ax, extend="max").set_label("squared error of the feature", fontsize=TEXT)
     return figure, ax
 

@@ -51,5 +51,5 @@ def as_images(values: Any, name: str, count: int) -> Array:
     side = math.isqrt(images.shape[1])
     if side ** 2 != images.shape[1]:
         raise ValueError(f"expected a square number of pixels for {name} (784 are 28 x 28), got {images.shape[1]}: "
-                         "reshape to (n, height, width) if the images are not square")
+                         "give height and width, as in reshape(n, height, width), if the images are not square")
     return images.reshape(-1, side, side)
