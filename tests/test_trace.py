@@ -361,15 +361,6 @@ for (const entry of STEP.entries.filter(entry => entry.product))
     most = Math.max(most, Math.abs(sum - at(entry, i, j)));
     dots++;
   }
-let off = 0, formulas = {};
-for (const entry of STEP.entries.filter(entry => !entry.product))
-  for (let i = 0; i < entry.rows; i++) for (let j = 0; j < entry.columns; j++) {
-    const made = summed(entry, entry.shape.length ? j : 0) || written(entry, i, j);
-    if (!made) continue;
-    const value = at(entry, i, j);
-    off = Math.max(off, Math.abs(made.value - value) / Math.max(Math.abs(value), 1e-6));
-    formulas[entry.name] ??= (made.terms ? made.terms.map(term => term[1]) : []).concat(made.lines);
-  }
 const text = () => document.querySelector("main").innerText;
 const press = target => new Promise(done => { addEventListener("hashchange", () => setTimeout(done), {once: true}); target(); });
 (async () => {
@@ -386,7 +377,11 @@ const press = target => new Promise(done => { addEventListener("hashchange", () 
   texts.push(document.getElementById("value").innerText, document.querySelectorAll("#terms tbody tr").length);
   await press(() => document.querySelector("#terms tbody .link").click());
   texts.push(document.getElementById("value").innerText);
-  document.body.innerHTML = "<pre id=result>" + JSON.stringify({most, dots, texts, off, formulas}) + "</pre>";
+  for (const place of ["dz1/1/3", "loss_rows/0/3"]) {
+    await press(() => { location.hash = place; });
+    texts.push(document.getElementById("sum").innerText);
+  }
+  document.body.innerHTML = "<pre id=result>" + JSON.stringify({most, dots, texts}) + "</pre>";
 })();
 </script>"""
 
@@ -409,25 +404,71 @@ def test_a_click_shows_the_dot_product_term_by_term(tmp_path):
     products = [entry for entry in trace.entries if entry.product]
     assert found["dots"] == sum(entry.value.size for entry in products) and found["most"] < 1e-13
     z1, x = trace["z1"].value, trace["x"].value
-    clicked, moved, rows, linked = found["texts"]
+    clicked, moved, rows, linked, mask, loss = found["texts"]
     assert clicked.startswith("z1[1, 2] = ") and float(clicked.split("= ")[1]) == pytest.approx(z1[1, 2], rel=1e-4)
     assert moved.startswith("z1[1, 3] = ") and float(moved.split("= ")[1]) == pytest.approx(z1[1, 3], rel=1e-4) and rows == 6
     assert linked.startswith("x[1, 0] = ") and float(linked.split("= ")[1]) == pytest.approx(x[1, 0], rel=1e-4)
-
-
-@pytest.mark.parametrize("name", list(SETTINGS))
-def test_formulas_with_their_numbers_give_the_number(tmp_path, name):
-    """Each formula that is one of numbers, in each place: what the page reckons from its text is what the library computed."""
-    trace = autoencoder(name).trace(data() * (255 if name == "bytes" else 1))
-    found = browse(trace.to_html(), tmp_path)
-    print(found["formulas"])
-    left = {e.name for e in trace.entries if not e.product} - set(found["formulas"])
-    assert found["off"] < 1e-9
-    told = {e.formula for e in trace.entries if e.name in left}
-    assert all(re.match(r"x = rows|t = rows|[Wb] of|\w+ before the|\w+ of each|x\w* corrupted|penalty = sum of the|m = mean", f) for f in told)
+    given, slope = trace["da1"].value[1, 3], float(f"{trace['a1'].value[1, 3]:.6g}")
+    assert re.search(r"\n= (\S+) where (\S+) &gt; 0, else 0\n", mask)[2] == f"{slope:g}" and trace["dz1"].value[1, 3] in (0, given)
+    residual, table = trace["residual"].value[3], re.findall(r"\[3, (\d)\]\t\(?(\S+?)\)?\^2\t(\S+)\t(\S+)", loss)
+    assert np.allclose([float(term) for _, term, *_ in table], residual, rtol=1e-4) and len(table) == 6
+    assert float(table[-1][-1]) == pytest.approx(trace["loss_rows"].value[3], rel=1e-4)
 
 
 def test_the_browser_sees_a_wrong_number(tmp_path):
     trace = autoencoder("tied").trace(data())
     trace["dz1"].value[2, 1] += 1e-3
     assert browse(trace.to_html(), tmp_path)["most"] > 1e-4
+
+
+FORMULAS = """
+const {script, step} = JSON.parse(require("fs").readFileSync(0));
+console.log(JSON.stringify(new Function("step", script.replace("const STEP = null", "const STEP = step") + `
+let off = 0, formulas = {};
+for (const entry of STEP.entries.filter(entry => !entry.product))
+  for (let i = 0; i < entry.rows; i++) for (let j = 0; j < entry.columns; j++) {
+    const made = summed(entry, entry.shape.length ? j : 0) || written(entry, i, j);
+    if (!made) continue;
+    const value = at(entry, i, j);
+    off = Math.max(off, Math.abs(made.value - value) / Math.max(Math.abs(value), 1e-6));
+    formulas[entry.name] ??= made.lines;
+  }
+  return {off, formulas};`)(step)));
+"""
+
+
+def worked_out(trace):
+    """What the page makes of all formulas of numbers: how far they are off, relatively, and the text of each, by Node."""
+    page = trace.to_html()
+    script = page[page.index('"use strict"'):page.index('document.getElementById("about")')]
+    step = re.search("const STEP = (.*);\n", script)[1]
+    content = json.dumps({"script": script.replace(step, "null"), "step": json.loads(step)})
+    return json.loads(subprocess.run(["node", "-e", FORMULAS], input=content, capture_output=True, text=True, check=True).stdout)
+
+
+WITHOUT = re.compile(r"x = rows|t = rows|[Wb] of|\w+ before the|\w+ of each|x\w* corrupted|penalty = sum of the|m = mean")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node: formulas with their numbers were not worked out")
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_formulas_with_their_numbers_give_the_number(name):
+    """Each formula of numbers in each place: what the page reckons with it is what the library computed."""
+    X = data() * (255 if name == "bytes" else 1)
+    trace = autoencoder(name).fit(X).trace(X)
+    found = worked_out(trace)
+    assert found["off"] < 1e-9
+    for entry in trace.entries:
+        assert entry.name in found["formulas"] or entry.product or WITHOUT.match(entry.formula), entry.formula
+    for lines in found["formulas"].values():  # the text, to the six digits it shows, says the same
+        *_, text, value = [line.removeprefix("= ") for line in lines] or ["0", "0"]
+        expression = text.replace("×", "*").replace("^", "**")
+        expression = re.sub("(.*) if (.*), else (.*)", r"\1 if \2 else \3", expression.replace(" where ", " if "))
+        names = {"sign": np.sign, "abs": abs, **{f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh")}}
+        assert eval(expression, names) == pytest.approx(float(value), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node: formulas with their numbers were not worked out")
+def test_a_formula_that_is_not_the_number_s_is_seen():
+    trace = autoencoder("all penalties").trace(data())
+    trace["dcode"].value[1, 1] *= 1 + 1e-6
+    assert worked_out(trace)["off"] > 1e-7
