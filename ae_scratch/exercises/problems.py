@@ -64,6 +64,8 @@ def _activations(rng: np.random.Generator) -> list[Problem]:
                  "the derivative is written with the output: Y is f(x) already": layer.input_gradient(dY, Y, layer.forward(Y)[0])}
         if isinstance(layer, Sigmoid):
             wrong["the factor 1 - Y is missing: sigmoid' = Y (1 - Y)"] = dY * Y
+        if isinstance(layer, Tanh):
+            wrong["the square is missing: tanh' = 1 - Y^2"] = dY * (1 - Y)
         if isinstance(layer, ReLU):
             wrong["the slope is 1 where Y > 0, not Y itself"] = dY * Y
         found.append(Problem(f"{type(layer).__name__.lower()}_backward", (dY, Y), {"dX": (dX, wrong)}))
@@ -74,7 +76,8 @@ def _loss(rng: np.random.Generator, name: str, loss: Loss) -> Problem:
     Y, T = rng.normal(size=(ROWS, UNITS)), rng.uniform(size=(ROWS, UNITS))
     D = loss.forward(Y, T)[1]
     P = D + T
-    wrong = {"1/N is missing: the loss is a mean over rows as well as over features": loss.slope * D / D.shape[1],
+    wrong = {"the loss is a mean over rows and features: 1 / (N n) is missing": loss.slope * D,
+             "1/N is missing: the loss is a mean over rows as well as over features": loss.slope * D / D.shape[1],
              "the mean is over features as well as rows: 1/n is missing": loss.slope * D / len(D)}
     if isinstance(loss, BinaryCrossEntropy):
         wrong["Z comes before the sigmoid: the reconstruction is P = sigmoid(Z)"] = (Y - T) / D.size
