@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .autoencoder import Autoencoder
 from .callbacks import CSVLogger, EarlyStopping, LearningRateSchedule, ModelCheckpoint
 from .comparison import compare
-from .errors import DataFormatError, DivergedError, DownloadError, NotFittedError
+from .errors import CheckpointError, DataFormatError, DivergedError, DownloadError, NotFittedError
 from .layers import Dense, Identity, Layer, ReLU, Sigmoid, Tanh, TiedDense
 from .losses import BinaryCrossEntropy, MeanSquaredError
 from .machine import show_versions
@@ -30,7 +30,7 @@ __all__ = [
     "BinaryCrossEntropy", "MeanSquaredError", "SGD", "Adam",
     "GaussianNoise", "MaskingNoise", "SaltAndPepperNoise",
     "CSVLogger", "EarlyStopping", "LearningRateSchedule", "ModelCheckpoint",
-    "DataFormatError", "DivergedError", "DownloadError", "NotFittedError",
+    "CheckpointError", "DataFormatError", "DivergedError", "DownloadError", "NotFittedError",
     "compare", "show_versions", "datasets", "diagnostics", "plots",
 ]
 LAZY = "datasets", "diagnostics", "plots"

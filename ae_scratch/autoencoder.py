@@ -24,6 +24,7 @@ from .training import Figures, Job
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .checkpoints import Run
     from .trace import Trace
 
 BLOCK = 8192  # rows whose reconstruction errors are computed at a time
@@ -97,7 +98,8 @@ class Autoencoder(Fitting):
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, validation_data: Any = None,
-            callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
+            callbacks: Sequence[Callable[[Training], Any]] = (), checkpoint: str | os.PathLike[str] | None = None,
+            checkpoint_every: int | None = None, resume: bool = False) -> Self:
         """Train on X (n, features) to reproduce X, or to produce y where y has X's shape: ``fit(X_noisy, X)``.
 
         A 1-D y (labels that a pipeline hands on) is ignored. Arrays are never written to; uint8 is kept as it is and read batch
@@ -108,14 +110,23 @@ class Autoencoder(Fitting):
         validation_data: X_val or (X_val, y_val), whose figures ``history_`` gains as val_objective, val_loss and val_penalty.
         callbacks: are called with a ``Training`` after each epoch, and end the training by returning True; see ``callbacks``.
 
-        Raises TypeError or ValueError, before anything is changed, for settings or data that make no sense, and DivergedError if
-        the objective does not stay finite.
+        checkpoint: a file that the training is saved to after every epoch, or every ``checkpoint_every`` steps, and when Ctrl-C
+        stops it. With ``resume=True`` it goes on from there, if the file exists, and ends with the same bytes as one that was
+        never interrupted; ``epochs``, ``threads`` and ``verbose`` may have changed. ``load`` reads the file as a model.
+
+        Raises TypeError or ValueError, before anything is changed, for settings or data that make no sense; CheckpointError (a
+        ValueError) for a checkpoint that exists but is not to be gone on with, or is of other data or settings; OSError if it
+        cannot be written; and DivergedError if the objective does not stay finite.
         """
         self._check_settings()
+        run = self._run(checkpoint, checkpoint_every, resume)
         X, T, model = self._start(X, y)
+        if run is not None:
+            model = run.begin(model, X, T)
         watched = self._validation(X, T, validation_data, model)
         stopping = () if self.early_stopping is None else (copy.deepcopy(self.early_stopping),)
-        return self._train(model, X, T, self.epochs, *watched, [*stopping, *callbacks])
+        done = len(model.history.get("objective", ()))
+        return self._train(model, X, T, self.epochs - done, *watched, [*stopping, *callbacks], run)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X or on X and y as in ``fit``; the first call begins a model.
@@ -330,6 +341,16 @@ class Autoencoder(Fitting):
                     transformer_tags=TransformerTags(preserves_dtype=[self.dtype]))
 
     # ---- private ----------------------------------------------------------------------------------------------------
+
+    def _run(self, checkpoint: str | os.PathLike[str] | None, every: int | None, resume: bool) -> Run | None:
+        """The file that a training is saved to, if it is to one."""
+        if checkpoint is None:
+            if every is not None or resume:
+                raise ValueError("checkpoint_every and resume need a checkpoint, the name of its file")
+            return None
+        from .checkpoints import Run  # which imports this module
+
+        return Run(checkpoint, None if every is None else inputs.whole(every, "checkpoint_every"), resume, self)
 
     def _predict(self, network: Network, X: Array, learned: Scaling | None, undo: Scaling | None = None,
                  out: Array | None = None) -> Array:

@@ -1,6 +1,7 @@
 """Callbacks: what looks at a training after each epoch, and may end it.
 
-Any callable that takes a ``Training`` is one, and returns True to end it; an object may have ``begin`` and ``end`` besides.
+Any callable that takes a ``Training`` is one, and returns True to end it; an object may have ``begin`` and ``end`` besides. Where
+a training goes on from a checkpoint, ``begin`` finds the figures of the epochs done in ``training.history``.
 
 >>> from ae_scratch import Autoencoder
 >>> X = np.random.default_rng(0).random((64, 6))
@@ -45,13 +46,14 @@ class Training:
         """Return a copy of parameters and optimizer, whose ``restore()`` puts them back."""
         return Checkpoint(self.job)
 
-    def monitored(self, name: str | None) -> float:
-        """Return that figure of the last epoch; None is val_objective if there are validation data, else objective."""
-        if name is None:
-            return self.figures.get("val_objective", self.figures["objective"])
-        if name not in self.figures:
-            raise ValueError(f"expected monitor to be one of {', '.join(self.figures)}, got {name!r}")
-        return self.figures[name]
+    def monitored(self, name: str | None) -> list[float]:
+        """Return that figure of each epoch done; None is val_objective if there are validation data, else objective."""
+        if not self.epoch:
+            return []
+        name = name or ("val_objective" if "val_objective" in self.history else "objective")
+        if name not in self.history:
+            raise ValueError(f"expected monitor to be one of {', '.join(self.history)}, got {name!r}")
+        return self.history[name]
 
 
 class Callbacks:
@@ -68,6 +70,16 @@ class Callbacks:
         self.training.figures = {}
         for callback in self.callbacks:
             getattr(callback, when, lambda training: None)(self.training)
+
+    def stoppings(self) -> list[EarlyStopping]:
+        """Return those that keep the best parameters."""
+        return [callback for callback in self.callbacks if isinstance(callback, EarlyStopping)]
+
+    def describe(self) -> list[str]:
+        """Return what tells those that may change the training from others; of an early stopping, its settings too."""
+        changing = [callback for callback in self.callbacks if not isinstance(callback, (CSVLogger, ModelCheckpoint))]
+        return [repr(callback) if isinstance(callback, EarlyStopping) else
+                getattr(callback, "__qualname__", type(callback).__name__) for callback in changing]
 
     def epoch(self, figures: Figures) -> bool:
         """Return whether any of them wants the training to end, after an epoch with these figures."""
@@ -95,20 +107,26 @@ class EarlyStopping:
         self.monitor, self.restore_best = monitor, restore_best
 
     def begin(self, training: Training) -> None:
-        self.best, self.best_epoch = np.inf, training.epoch
-        self._best_state: Checkpoint | None = None
+        self.best, self.best_epoch = np.inf, 0
+        self.best_state: Checkpoint | None = None
+        for epoch, value in enumerate(training.monitored(self.monitor), start=1):
+            self._is_best(value, epoch)
 
     def __call__(self, training: Training) -> bool:
-        value = training.monitored(self.monitor)
-        if value < self.best - self.min_delta:
-            self.best, self.best_epoch = value, training.epoch
-            self._best_state = training.checkpoint() if self.restore_best else None
+        if self._is_best(training.monitored(self.monitor)[-1], training.epoch) and self.restore_best:
+            self.best_state = training.checkpoint()
         return training.epoch - self.best_epoch >= self.patience
 
     def end(self, training: Training) -> None:
-        if self._best_state is not None:
-            self._best_state.restore()
-        self._best_state = None
+        if self.best_state is not None:
+            self.best_state.restore()
+        self.best_state = None
+
+    def _is_best(self, value: float, epoch: int) -> bool:
+        better = value < self.best - self.min_delta
+        if better:
+            self.best, self.best_epoch = value, epoch
+        return better
 
     def __repr__(self) -> str:
         return (f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta:g}, monitor={self.monitor!r}, "
@@ -123,13 +141,18 @@ class CSVLogger:
 
     def begin(self, training: Training) -> None:
         self._mode = "w"
+        for epoch in range(training.epoch):
+            self._write(epoch + 1, {name: values[epoch] for name, values in training.history.items()})
 
     def __call__(self, training: Training) -> None:
+        self._write(training.epoch, training.figures)
+
+    def _write(self, epoch: int, figures: Figures) -> None:
         with open(self.path, self._mode, newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if self._mode == "w":
-                writer.writerow(["epoch", *training.figures])
-            writer.writerow([training.epoch, *map(repr, training.figures.values())])
+                writer.writerow(["epoch", *figures])
+            writer.writerow([epoch, *map(repr, figures.values())])
         self._mode = "a"
 
 
@@ -141,10 +164,10 @@ class ModelCheckpoint:
         self.path, self.best_only, self.monitor = path, best_only, monitor
 
     def begin(self, training: Training) -> None:
-        self.best = np.inf
+        self.best = min(training.monitored(self.monitor), default=np.inf)
 
     def __call__(self, training: Training) -> None:
-        value = training.monitored(self.monitor)
+        value = training.monitored(self.monitor)[-1]
         if value < self.best or not self.best_only:
             training.model.save(self.path)
         self.best = min(self.best, value)

@@ -26,15 +26,24 @@ class NotFittedError(ValueError, AttributeError):
 
 
 class DivergedError(ArithmeticError):
-    """The loss or a parameter became infinite or NaN in training; ``epoch`` and ``step`` say when."""
+    """The loss or a parameter became infinite or NaN in training.
 
-    def __init__(self, message: str, epoch: int, step: int):
-        super().__init__(message, epoch, step)  # all of them: pickle calls the class with these arguments again
+    ``epoch`` and ``step`` say when, counted from 0; ``layer`` where: the first one with such an output, parameter or moment, such
+    as "encoder.0"; or "loss" or "penalty", if all of them are finite but that is not.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int, layer: str):
+        super().__init__(message, epoch, step, layer)  # all of them: pickle calls the class with these arguments again
         self.epoch = epoch
         self.step = step
+        self.layer = layer
 
     def __str__(self) -> str:
         return self.args[0]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is in the way, or of another training than the one that shall go on."""
 
 
 class DownloadError(OSError):

@@ -20,10 +20,12 @@ from .progress import Progress
 from .scaling import Scaling
 from .settings import Settings
 from .streaming import Batches, is_sequence_of_batches, mapping
-from .training import Figures, History, Job, Watch, evaluate, train
+from .training import Figures, History, Job, Saving, Watch, evaluate, interrupt_deferred, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .checkpoints import Run
 
 HELD_OUT = 2**32 - 1  # the epoch whose shuffle says which rows are for validation: none is ever trained
 
@@ -58,11 +60,14 @@ class Fitting(Settings):
         self._check_settings()
         if not hasattr(self, "network_"):
             return self._start(X, y)
-        names = getattr(self, "feature_names_in_", None)
-        inputs.require_names(X, names, stacklevel=4)
-        model = Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
-                       names)
+        model = self._as_fitted()
+        inputs.require_names(X, model.feature_names, stacklevel=4)
         return *self._training_data(X, y, model.loss, model.network.dtype, model.scaling, self.n_features_in_), model
+
+    def _as_fitted(self) -> Fitted:
+        """The model as it is."""
+        return Fitted(self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_,
+                      getattr(self, "feature_names_in_", None))
 
     def _training_data(self, X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None = None,
                        n_features: int | None = None) -> tuple[Array | Batches, Array | Batches]:
@@ -100,8 +105,8 @@ class Fitting(Settings):
         return np.sort(order[held:]), (X[rows], X[rows] if T is X else T[rows])
 
     def _train(self, model: Fitted, X: Array | Batches, T: Array | Batches, epochs: int, rows: Array | None = None,
-               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = ()) -> Self:
-        """Train the model for so many more epochs, and take it over."""
+               validation: Any = None, callbacks: Sequence[Callable[[Training], Any]] = (), run: Run | None = None) -> Self:
+        """Train the model for so many more epochs, and take it over. run: where to save it on its way, and what was saved."""
         network, loss, noise = model.network, model.loss, self.noise
         once = noise is not None and noise.redraw == "once" and model.scaling is None and mapping(X) is None
         if noise and once and isinstance(X, np.ndarray) and X.dtype == network.dtype:  # others: per epoch, rather than a copy
@@ -117,22 +122,35 @@ class Fitting(Settings):
 
         watch = Watch(measure, told.epoch)
         progress = Progress(first + epochs, lines=self.verbose > 1) if self.verbose else None
-        try:
-            told.tell("begin")
-            if progress:
-                progress.begin(first, "compiling (on first use)" if self.engine == "numba" else "")
-            if self.engine == "numba":
-                compiled().train(job, epochs, model.history, progress, first, watch, self.threads)
-            else:
-                train(job, epochs, model.history, progress, first, watch)
-            told.tell("end")
-        except KeyboardInterrupt:
+        with interrupt_deferred() as interrupted:
+            try:
+                saving = Saving() if run is None else run.saving(told, validation)
+                told.tell("begin")
+                if run:
+                    run.ready(told)
+                if epochs and not saving.start.ended:
+                    self._epochs(job, epochs, model.history, progress, first, watch, saving)
+                told.tell("end")
+            except KeyboardInterrupt:
+                self._adopt(model)
+                raise
+            finally:
+                if progress:
+                    progress.close()
             self._adopt(model)
-            raise
-        finally:
-            if progress:
-                progress.close()
-        return self._adopt(model)
+        if interrupted.is_set():  # in the last moments
+            raise KeyboardInterrupt
+        return self
+
+    def _epochs(self, job: Job, epochs: int, history: History, progress: Progress | None, first: int, watch: Watch,
+                saving: Saving) -> None:
+        """Do what ``training.train`` does, by the engine that is set."""
+        if progress:
+            progress.begin(first, "compiling (on first use)" if self.engine == "numba" else "")
+        if self.engine == "numba":
+            compiled().train(job, epochs, history, progress, first, watch, self.threads, saving)
+        else:
+            train(job, epochs, history, progress, first, watch, saving)
 
     def _figures(self, network: Network, loss: Loss, learned: Scaling | None, X: Array, T: Array) -> Figures:
         """Objective, loss and penalty of checked data, by the engine that is set."""

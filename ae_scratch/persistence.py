@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,13 +57,14 @@ KINDS = {
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}  # {"kind": "float", "value": ...}: JSON has no other way
 
 
-def save(model: Autoencoder, path: str | os.PathLike[str]) -> None:
-    """Write a fitted model to a file: see ``Autoencoder.save``."""
+def save(model: Autoencoder, path: str | os.PathLike[str], more: Mapping[str, str] = MappingProxyType({}),
+         more_arrays: Mapping[str, Array] = MappingProxyType({})) -> None:
+    """Write a fitted model to a file: see ``Autoencoder.save``. more, more_arrays: what a checkpoint has beside a model."""
     _require_settings_of(model)
     state, moments = _optimizer_state(model.optimizer_, model.network_)
     metadata = {"written_by": f"ae_scratch {__version__}", "layers": json.dumps(architecture.describe(model.network_)),
-                "settings": _to_json(model.get_params()), "seed": str(model.seed_), "optimizer": _to_json(state)}
-    arrays = {**model.network_.params, **_scaling_state(model), **_history_arrays(model.history_), **moments}
+                "settings": to_json(model.get_params()), "seed": str(model.seed_), "optimizer": to_json(state), **more}
+    arrays = {**model.network_.params, **_scaling_state(model), **_history_arrays(model.history_), **moments, **more_arrays}
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = np.frombuffer(json.dumps(list(model.feature_names_in_)).encode(), np.uint8)
     safetensors.write(path, "autoencoder", metadata, arrays)
@@ -73,11 +75,7 @@ def load(path: str | os.PathLike[str], engine: str | None = None, threads: int |
     """Return the model that was saved to a file: see ``Autoencoder.load``. create: its class."""
     with safetensors.format_errors(path):
         metadata, arrays = safetensors.read(path, "autoencoder")
-        settings, model = _from_json(metadata["settings"]), create()
-        if unknown := sorted(set(settings) - set(model.get_params())):
-            raise DataFormatError(f"unknown settings {', '.join(unknown)}: this is ae_scratch {__version__}, and "
-                                  f"{metadata['written_by']} wrote the file")
-        _restore(model.set_params(**settings), metadata, arrays)
+        model = restored(metadata, arrays, create)
     if engine is not None or threads is not None:
         model.set_params(engine=engine or model.engine, threads=threads)
         model._check_settings()
@@ -120,6 +118,18 @@ def _scaling_state(model: Autoencoder) -> dict[str, Array]:
 
 
 # ---- what is restored ---------------------------------------------------------------------------------------------------
+
+
+def restored(metadata: Mapping[str, str], arrays: dict[str, Array], create: type[Autoencoder]) -> Autoencoder:
+    """Return the model of a file, or of a checkpoint, with the arrays that are its own; to be called within ``format_errors``."""
+    settings, model = _from_json(metadata["settings"]), create()
+    if unknown := sorted(set(settings) - set(model.get_params())):
+        raise DataFormatError(f"unknown settings {', '.join(unknown)}: this is ae_scratch {__version__}, and "
+                              f"{metadata['written_by']} wrote the file")
+    if "checkpoint" in metadata:
+        arrays = {name: array for name, array in arrays.items() if not name.startswith("checkpoint.")}
+    _restore(model.set_params(**settings), metadata, arrays)
+    return model
 
 
 def _restore(model: Autoencoder, metadata: Mapping[str, str], arrays: dict[str, Array]) -> None:
@@ -206,7 +216,8 @@ def _feature_names(arrays: dict[str, Array]) -> Array | None:
 # ---- settings as JSON ---------------------------------------------------------------------------------------------------
 
 
-def _to_json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """Return settings as JSON; TypeError for objects of other classes than KINDS lists."""
     return json.dumps(_to_data(value), allow_nan=False)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DataFormatError
-from .files import replacing
+from .files import replacement
 from .kernels.reference import Array
 
 FORMAT, VERSION = "ae_scratch", 1
@@ -49,7 +49,7 @@ def write(path: str | os.PathLike[str], kind: str, metadata: Mapping[str, str], 
     for part in parts.values():
         digest.update(part.data)
     header = header[:DIGITS.start] + digest.hexdigest().encode() + header[DIGITS.stop:]
-    with replacing(path) as new, open(new, "xb") as file:
+    with replacement(path) as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for part in parts.values():
             file.write(part.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from .noise import Noise
 from .optimizers import SGD, Adam
 from .progress import Progress
 from .scaling import Scaling
-from .streaming import Batches, release
+from .streaming import Batches, mapping, release
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,45 @@ class Watch(NamedTuple):
 
     measure: Callable[[], Figures]
     enough: Callable[[Figures], bool]
+
+
+class Position(NamedTuple):
+    """How far a training has come: whole epochs done, and steps of the next one.
+
+    sums: of these steps, (k, 3): loss, penalty and rows as the engine adds them up, in one row or a row per step. ended: a
+    callback has said that the last whole epoch is enough.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: Array = np.zeros((0, 3))
+    ended: bool = False
+
+
+class Saving:
+    """When the position of a training is handed to ``write``, if to any: after every so many steps, or after whole epochs if
+    ``every`` is None; when the training ends, and when Ctrl-C stops it.
+
+    start: the position where the training begins.
+    """
+
+    def __init__(self, write: Callable[[Position], None] | None = None, every: int | None = None, start: Position = Position()):
+        self.write, self.every, self.start = write, every if write else None, start
+        self.left = self.every or math.inf  # steps until the next time
+
+    def begin(self, epoch: int) -> Position:
+        """Return where an epoch begins: at its first step, or where the training does."""
+        return self.start if epoch == self.start.epoch else Position(epoch)
+
+    def due(self, steps: int) -> bool:
+        """Return whether it is time, after so many steps more."""
+        self.left -= steps
+        return self.left <= 0
+
+    def save(self, position: Position) -> None:
+        self.left = self.every or math.inf
+        if self.write:
+            self.write(position)
 
 
 class Job(NamedTuple):
@@ -65,37 +105,46 @@ class Job(NamedTuple):
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
-          watch: Watch | None = None) -> None:
+          watch: Watch | None = None, saving: Saving | None = None) -> None:
     """Train ``job.network`` in place for so many epochs, the first of which has the number ``first``, and append the figures of
     each to ``history``.
 
     Every epoch visits all rows in a new order; the last batch may be smaller. ``history`` gains ``objective = loss +
     penalty``, ``loss`` and ``penalty``: means over the batches, weighted by their rows, measured while the parameters move; and
-    what ``watch`` measures besides.
+    what ``watch`` measures besides. saving: where in its first epoch the training begins, and how it is saved on its way.
 
     Raises DivergedError in the first step whose objective is not finite, or that leaves a parameter or a moment of the
     optimizer that is not: parameters and optimizer then are, to the byte, as they were before that step, and the history ends
     with the last whole epoch. Ctrl-C raises KeyboardInterrupt after the current step.
     """
-    grads = job.network.params.zeros_like()
+    saving = saving or Saving()
     with interrupt_deferred() as interrupted, np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(first, first + epochs):
-            batches = batches_of(job, epoch)
-            sums, seen, begin = np.zeros(2), 0, Checkpoint(job)
-            for step, batch in enumerate(batches, start=1):
-                X, T = batch_of(job, epoch, batch)
-                figures, stop = take_step(job, X, T, grads), interrupted.is_set()
-                if not all_finite(figures) or ((stop or step == len(batches)) and problem(job, figures)):
-                    replay(job, begin, epoch, step, lambda step: take_step(job, *batch_of(job, epoch, batches[step]), grads))
-                sums, seen = sums + len(X) * figures, seen + len(X)
-                if progress:
-                    progress.batch(epoch, step / len(batches), sums.sum() / seen)
-                if stop:
-                    raise KeyboardInterrupt
-            if record(history, figures_of(*(sums / seen)), epoch, progress, watch):
+            figures = train_epoch(job, epoch, progress, saving, interrupted)
+            ended = record(history, figures, epoch, progress, watch)
+            save_epoch(saving, epoch, ended, last=epoch + 1 == first + epochs)
+            if ended:
                 return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
+
+
+def train_epoch(job: Job, epoch: int, progress: Progress | None, saving: Saving, interrupted: threading.Event) -> Figures:
+    """Train for an epoch, or what is left of it, and return its figures."""
+    grads, batches, start = job.network.params.zeros_like(), batches_of(job, epoch), saving.begin(epoch)
+    sums, good = start.sums.sum(axis=0), Checkpoint(job, start.step)  # one row, or none
+    for step, batch in enumerate(batches[start.step:], start=start.step + 1):
+        X, T = batch_of(job, epoch, batch)
+        figures, stop = take_step(job, X, T, grads), interrupted.is_set()
+        last, due = step == len(batches), saving.due(1)
+        if not all_finite(figures) or ((stop or last or due) and problem(job, figures)):
+            replay(job, good, epoch, step, lambda step: take_step(job, *batch_of(job, epoch, batches[step]), grads))
+        sums += len(X) * figures[0], len(X) * figures[1], len(X)
+        if progress:
+            progress.batch(epoch, step / len(batches), sums[:2].sum() / sums[2])
+        if stop or (due and not last):
+            save_step(saving, Position(epoch, step, sums[None].copy()), stop)
+    return figures_of(*(sums[:2] / sums[2]))
 
 
 def batches_of(job: Job, epoch: int) -> list[Array]:
@@ -155,6 +204,19 @@ def record(history: History, figures: Figures, epoch: int, progress: Progress | 
     return watch is not None and watch.enough(figures)
 
 
+def save_step(saving: Saving, position: Position, stop: bool) -> None:
+    """Save a training within an epoch; raise KeyboardInterrupt if it is to stop there."""
+    saving.save(position)
+    if stop:
+        raise KeyboardInterrupt
+
+
+def save_epoch(saving: Saving, epoch: int, ended: bool, last: bool) -> None:
+    """Save a training after a whole epoch, if it is time or there is none to follow."""
+    if saving.every is None or saving.due(0) or ended or last:
+        saving.save(Position(epoch + 1, ended=ended))
+
+
 def figures_of(loss: float, penalty: float) -> Figures:
     """Return loss and penalty and their sum, the objective, by name."""
     return {"objective": float(loss + penalty), "loss": float(loss), "penalty": float(penalty)}
@@ -187,11 +249,41 @@ def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[in
     good.restore()
     for step in range(good.step, stop):
         before = Checkpoint(job, step)
-        what = problem(job, take(step))
-        if what:
+        figures = take(step)
+        if what := problem(job, figures):
+            layer = None if what == "the objective" else bad_parameter(job)
             before.restore()
-            raise DivergedError(f"training diverged: {what} is no longer finite in epoch {epoch + 1}, step {step + 1}; try a "
-                                "smaller learning_rate, or inputs of a smaller scale", epoch=epoch, step=step)
+            layer = layer or bad_output(job, epoch, step, figures)
+            where = f"the {layer}" if layer in ("inputs", "loss", "penalty") else f"layer {layer}"
+            raise DivergedError(f"training diverged: {what} is no longer finite in {where}, epoch {epoch + 1}, step {step + 1}; "
+                                "try a smaller learning_rate, or inputs of a smaller scale", epoch=epoch, step=step, layer=layer)
+
+
+def bad_parameter(job: Job) -> str | None:
+    """Return the name of the first layer that has a parameter, or a moment of one, that is not finite."""
+    params, optimizer = job.network.params, vars(job.optimizer).values()
+    for vector in (params.vector, *(array for array in optimizer if isinstance(array, np.ndarray))):
+        for name, array in Arrays(params.shapes, params.dtype, vector).items():
+            if not all_finite(array):
+                return name.rpartition(".")[0]
+    return None
+
+
+def bad_output(job: Job, epoch: int, step: int, figures: Array) -> str:
+    """Return the name of the first layer whose output for the batch of a step is not finite; else "loss" or "penalty"; "inputs"
+    if they are no longer there."""
+    if any(file is not None and file.size() < len(file) for file in map(mapping, (job.X, job.T))):
+        return "inputs"  # a file that was cut off since it was mapped: reading behind its end would kill the process
+    X, _ = batch_of(job, epoch, batches_of(job, epoch)[step])
+    names, name = iter(job.network.params), ""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, A = job.network.forward(X)
+    for layer, Y in zip(job.network.layers, A[1:]):
+        for _ in layer.parameters:
+            name = next(names).rpartition(".")[0]
+        if not all_finite(Y):
+            return name
+    return "penalty" if np.isfinite(figures[0]) else "loss"
 
 
 def problem(job: Job, figures: Array) -> str | None:
@@ -210,24 +302,34 @@ def all_finite(values: Array) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
+class Deferred:
+    """A handler of Ctrl-C that sets an event rather than strike; a second Ctrl-C strikes at once."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        self.event.set()
+
+
 @contextmanager
 def interrupt_deferred() -> Iterator[threading.Event]:
-    """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step.
+    """Let Ctrl-C set the event that is yielded rather than strike in the middle of a step: one event for all such contexts within
+    one another.
 
-    Only where Python's own handler is in place and in the main thread, which alone may set handlers; a second Ctrl-C strikes
-    at once.
+    Only where Python's own handler is in place and in the main thread, which alone may set handlers.
     """
-    interrupted = threading.Event()
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def remember(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    if ours:
-        signal.signal(signal.SIGINT, remember)
+    main = threading.current_thread() is threading.main_thread()
+    handler, deferred = signal.getsignal(signal.SIGINT) if main else None, Deferred()
+    if isinstance(handler, Deferred):
+        yield handler.event
+        return
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, deferred)
     try:
-        yield interrupted
+        yield deferred.event
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if handler is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handler)

@@ -1,9 +1,11 @@
 """What a run that diverges leaves behind: the state before the first bad step, to the byte, and an error that names the step."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from ae_scratch import SGD, Adam, Dense, DivergedError, L1Activity, MeanSquaredError, Network, ReLU, training
+from ae_scratch import SGD, Adam, Autoencoder, Dense, DivergedError, L1Activity, MeanSquaredError, Network, ReLU, training
 from ae_scratch.engine import driver
 from ae_scratch.kernels import philox
 from ae_scratch.training import Job
@@ -69,14 +71,15 @@ WAYS = [("numpy", 1, 16, 16)] + [("numba", threads, trial, keep)
 
 @pytest.mark.parametrize("engine, threads, trial, keep", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_state_is_that_before_the_first_bad_step(monkeypatch, kind, engine, threads, trial, keep):
+def test_N4_the_state_is_that_before_the_first_bad_step(monkeypatch, kind, engine, threads, trial, keep):
     """For chunks of 1 step to whole epochs, and copies of the state after each or after many."""
     monkeypatch.setattr(driver, "CHUNK", 0.0 if trial == 1 else 1e9)
     monkeypatch.setattr(driver, "TRIAL", trial)
     monkeypatch.setattr(driver, "KEEP", keep)
     task, (epoch, step) = job(kind), BAD[kind]
     error, history = run(engine, task, threads=threads)
-    assert (error.epoch, error.step) == (epoch, step)
+    assert (error.epoch, error.step, error.layer) == (epoch, step, "loss" if kind == "the objective" else "0")
+    assert ("in the loss," if kind == "the objective" else "in layer 0,") in str(error)
     assert f"{kind}" in str(error) and f"epoch {epoch + 1}, step {step + 1};" in str(error)
     assert state(task) == by_hand(engine, job(kind), epoch, step) != by_hand(engine, job(kind), epoch, step - 1)
     assert len(history.get("objective", [])) == epoch and np.isfinite(history.get("objective", [])).all()
@@ -97,6 +100,51 @@ def test_a_learning_rate_far_too_large(engine):
     task = job("none", SGD(1e30))
     error, _ = run(engine, task)
     assert error.epoch == 0 and state(task) == by_hand(engine, job("none", SGD(1e30)), 0, error.step)
+
+
+OVERFLOWS = {"0": {"0.W": 1e38}, "1": {"0.b": 10, "1.W": 1e38}, "loss": {"1.b": 1e25}}
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("layer", OVERFLOWS)
+def test_N4_the_layer_is_named(engine, layer):
+    """The first one whose output overflows, or the loss of finite outputs."""
+    task = job("none")
+    for name, value in OVERFLOWS[layer].items():
+        task.network.params[name][...] = value
+    before = task.network.params.vector.tobytes()
+    error, _ = run(engine, task, epochs=1)
+    assert (error.step, error.layer) == (0, layer) and "the objective is no longer finite in " in str(error)
+    assert task.network.params.vector.tobytes() == before
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.epoch, again.step, again.layer, str(again)) == (error.epoch, error.step, layer, str(error))
+
+
+def test_N4_a_penalty_that_is_not_finite_is_named():
+    assert training.bad_output(job("none"), 0, 0, np.array([1.0, np.inf])) == "penalty"
+
+
+@pytest.mark.parametrize("kind, blind, wrong", [("a moment", "bad_parameter", "penalty"), ("the objective", "bad_output", "0")])
+def test_N4_a_look_that_is_left_out_is_found_out(monkeypatch, kind, blind, wrong):
+    monkeypatch.setattr(training, blind, lambda *arguments: wrong if blind == "bad_output" else None)
+    error, _ = run("numpy", job(kind))
+    assert error.layer == wrong
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_N4_a_fit_that_diverges_leaves_its_last_checkpoint_good(engine, tmp_path):
+    X = np.random.default_rng(0).random((60, 6))
+    good = Autoencoder((5,), 2, engine=engine, random_state=0, loss="mse", batch_size=8, epochs=2)
+    before = good.fit(X).get_weights()
+    bad = Autoencoder(**{**good.get_params(), "epochs": 200, "optimizer": SGD(3e3, momentum=0.99)})
+    with pytest.raises(DivergedError, match="in (layer (en|de)coder|the loss)"):
+        bad.fit(X, checkpoint=tmp_path / "run.ckpt", checkpoint_every=1)
+    loaded = Autoencoder.load(tmp_path / "run.ckpt")
+    assert all(np.isfinite(array).all() for array in (*loaded.get_weights().values(), loaded.optimizer_.velocity))
+    good.set_params(optimizer=SGD(3e3, momentum=0.99), epochs=200)
+    with pytest.raises(DivergedError):
+        good.fit(X)
+    assert all(np.array_equal(array, before[name]) for name, array in good.get_weights().items())
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

@@ -13,7 +13,7 @@ FLOORS = [  # a module imports from its own floor and from those below
     {"layers", "losses", "penalties", "optimizers", "noise", "gradcheck", "progress", "inputs", "scaling", "streaming", "pca",
      "comparison", "bugs"},
     {"network", "architecture", "exercises"}, {"training", "trace"}, {"callbacks", "engine"}, {"settings"}, {"fitting"},
-    {"autoencoder", "persistence", "export"},
+    {"autoencoder", "persistence", "checkpoints", "export"},
     {"datasets", "diagnostics", "explorer"}, {"plots"}, {"experiments"}, {"report"}, {"cli"}, {"__main__"}]
 
 

@@ -1,9 +1,7 @@
 """Model files: every bit comes back, nothing else is ever believed, and saving leaves the old file or the new one."""
 
-import builtins
 import copy
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -12,14 +10,13 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from ae_scratch import (SGD, Adam, Autoencoder, DataFormatError, Dense, GaussianNoise, L1Activity, Layer, MaskingNoise, Network,
-                        NotFittedError, ReLU, SaltAndPepperNoise, files, safetensors as layout)
+                        NotFittedError, ReLU, SaltAndPepperNoise, safetensors as layout)
 from ae_scratch.callbacks import EarlyStopping, ModelCheckpoint
 
 GOLDEN = pathlib.Path(__file__).parent / "golden.safetensors"
@@ -581,86 +578,6 @@ def test_the_golden_file_loads_with_the_same_bits():
 
 
 # ---- saving is all or nothing -------------------------------------------------------------------------------------------
-
-
-class Faults:
-    """Lets the n-th system call of saving fail, and counts them."""
-
-    def __init__(self, fails):
-        self.fails, self.calls = fails, 0
-
-    def call(self, function, *arguments):
-        self.calls += 1
-        if self.calls == self.fails:
-            raise OSError(28, "No space left on device")
-        return function(*arguments)
-
-    def open(self, path, mode="r", *arguments, original=builtins.open, **keywords):
-        """open, for files whose writing and closing can fail as well."""
-        if not set("xw+") & set(mode):
-            return original(path, mode, *arguments, **keywords)
-        faults = self
-
-        class Raw(io.FileIO):
-            def write(self, data):
-                return faults.call(super().write, data)
-
-            def close(self):
-                if not self.closed:
-                    try:
-                        faults.call(lambda: None)
-                    finally:
-                        super().close()
-
-        raw = self.call(Raw, path, mode.replace("b", ""))
-        return io.BufferedRandom(raw, 256) if "+" in mode else io.BufferedWriter(raw, 256)
-
-
-def save_with_fault(model, path, monkeypatch, fails):
-    """Save with a fault at one system call; return whether it was reached, which has to raise."""
-    faults = Faults(fails)
-    with monkeypatch.context() as patch:
-        patch.setattr(builtins, "open", faults.open)
-        for name in ("fsync", "replace", "open", "close"):
-            patch.setattr(files.os, name, lambda *a, original=getattr(os, name), **k: faults.call(original, *a))
-        try:
-            model.save(path)
-            assert faults.calls < fails
-            return False
-        except OSError:
-            assert faults.calls >= fails
-            return True
-
-
-def broken_saves(path, monkeypatch):
-    """The faults after which neither the old file nor the new one stands there alone."""
-    old, new = fitted(), fitted(random_state=8)
-    new.save(path)
-    after, broken, fails = path.read_bytes(), [], 1
-    old.save(path)
-    before = path.read_bytes()
-    while save_with_fault(new, path, monkeypatch, fails):
-        if [file.name for file in path.parent.iterdir()] != [path.name] or path.read_bytes() not in (before, after):
-            broken.append(fails)
-        path.write_bytes(before)
-        fails += 1
-    assert path.read_bytes() == after
-    return broken, fails - 1
-
-
-def test_a_fault_at_any_system_call_of_saving(path, monkeypatch):
-    broken, faults = broken_saves(path, monkeypatch)
-    assert broken == [] and faults > 10
-
-
-def test_a_writer_in_place_is_found_out(path, monkeypatch):
-    @contextmanager
-    def in_place(path):
-        path.unlink(missing_ok=True)
-        yield path
-
-    monkeypatch.setattr(layout, "replacing", in_place)
-    assert broken_saves(path, monkeypatch)[0]
 
 
 FULL = """

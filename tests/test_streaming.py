@@ -123,7 +123,7 @@ def test_a_file_that_was_cut_off_ends_the_training(dtype, tmp_path, mapped):
 
     def cut(training):
         os.truncate(tmp_path / f"{dtype}.npy", file.nbytes // 2)
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError, match="in the inputs"):
         fitted.fit(file, callbacks=[cut])
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .options import add_data, add_messages, add_output, command, put_json, read, require_free, say, size
+from ..errors import CheckpointError
+from .options import add_data, add_messages, add_output, at_least_one, command, put_json, read, require_free, say, size
 from .settings import COMPUTING, MODEL, TRAINING, add_settings, given, in_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ EXAMPLES = """  ae-scratch train readings.csv --scaling standard --loss mse --hi
   ae-scratch train digits.npy --scaling bytes --noise gaussian:0.4,clip=0:1 -o denoiser.safetensors
   ae-scratch train readings.csv --drop time --scaling minmax --epochs 500 --validation-fraction 0.1 --early-stopping \\
       -o m.safetensors
+  ae-scratch train big.npy --epochs 500 --seed 0 --checkpoint run.ckpt --resume -o big.safetensors   # may be repeated until done
 """
 CHECKED = 10_000  # rows
 
@@ -35,6 +37,11 @@ def add(commands: Any) -> None:
                         help="what to produce from DATA instead of DATA itself: as many rows and columns")
     parser.add_argument("--validation", metavar="DATA", help="other rows, to measure val_loss on after every epoch")
     parser.add_argument("--csv-log", type=Path, metavar="FILE", help="write the figures of every epoch to FILE, as they come")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE",
+                        help="save the training to FILE after every epoch, and when Ctrl-C stops it")
+    parser.add_argument("--checkpoint-every", type=at_least_one, metavar="N", help="save it every N steps instead")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the checkpoint, if there is one, to the same model as without the interruption")
     parser.add_argument("-v", "--verbose", action="store_true", help="one line per epoch, also on a terminal")
     add_messages(parser, json="print a summary as JSON")
     add_settings(parser, "model", MODEL)
@@ -47,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     from ..autoencoder import Autoencoder
 
     require_free(options.output, options.force)
-    require_free(options.csv_log, options.force)
+    require_free(options.csv_log, options.force or options.resume)
+    if options.checkpoint is not None and options.checkpoint.resolve() == options.output.resolve():
+        raise ValueError(f"--checkpoint and --output are both {options.output}: the model goes to a file of its own")
     model = Autoencoder(**given(options), verbose=0 if options.quiet else 1 + options.verbose)
     table = read(options)
     if not options.quiet:
@@ -57,7 +66,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         _fit(model, table, options)
     except KeyboardInterrupt:
-        if hasattr(model, "network_"):
+        if options.checkpoint is not None:
+            if options.checkpoint.exists():
+                say(f"{options.checkpoint}: the training so far; the same command with --resume goes on from there")
+        elif hasattr(model, "network_"):
             _store(model, table, options)
             say(f"{options.output}: what was learned until the interruption")
         raise
@@ -87,8 +99,13 @@ def _fit(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:
         from ..callbacks import CSVLogger
 
         more["callbacks"] = [CSVLogger(options.csv_log)]
+    if options.checkpoint or options.checkpoint_every or options.resume:
+        more |= {name: getattr(options, name) for name in ("checkpoint", "checkpoint_every", "resume")}
     target = None if options.target is None else read(options, options.target, table.names).X
-    model.fit(table.X, target, **more)
+    try:
+        model.fit(table.X, target, **more)
+    except CheckpointError as error:
+        raise CheckpointError(str(error).replace("resume=True", "--resume")) from error
 
 
 def _store(model: Autoencoder, table: Table, options: argparse.Namespace) -> None:

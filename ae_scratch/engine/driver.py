@@ -25,8 +25,8 @@ from ..penalties import KLActivity, L1Activity
 from ..progress import Progress
 from ..scaling import Scaling
 from ..streaming import Batches, file_of, release
-from ..training import (Checkpoint, Figures, History, Job, Watch, all_finite, batch_of, figures_of, interrupt_deferred, problem,
-                        record, replay)
+from ..training import (Checkpoint, Figures, History, Job, Position, Saving, Watch, all_finite, batch_of, figures_of,
+                        interrupt_deferred, problem, record, replay, save_epoch, save_step)
 from .steps import apply, assess, steps
 from .tables import KINDS, Activations, Columns, Gradients, Layers
 
@@ -287,55 +287,60 @@ def settings_of(optimizer: SGD | Adam) -> tuple[float, float, float, float]:
 
 
 def train(job: Job, epochs: int, history: History, progress: Progress | None = None, first: int = 0,
-          watch: Watch | None = None, threads: int | None = None) -> None:
+          watch: Watch | None = None, threads: int | None = None, saving: Saving | None = None) -> None:
     """Do what ``training.train`` does, compiled. threads: how many, None for as many as turn out to pay."""
-    pace = Pace(threads)
+    pace, saving = Pace(threads), saving or Saving()
     engine = Engine(job, max(pace.candidates))
     train_epoch = train_on_batches if isinstance(job.X, Batches) else train_on_rows
     with interrupt_deferred() as interrupted, engine.files():
         for epoch in range(first, first + epochs):
-            figures = train_epoch(engine, pace, epoch, progress, interrupted)
-            if record(history, figures, epoch, progress, watch):
+            figures = train_epoch(engine, pace, epoch, progress, saving, interrupted)
+            ended = record(history, figures, epoch, progress, watch)
+            save_epoch(saving, epoch, ended, last=epoch + 1 == first + epochs)
+            if ended:
                 return
         if interrupted.is_set():  # in the last moments of the last epoch
             raise KeyboardInterrupt
 
 
-def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, interrupted: threading.Event) -> Figures:
-    """Train for an epoch, chunk by chunk, and return its figures."""
-    job, order = engine.job, engine.job.order(epoch)
+def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, saving: Saving,
+                  interrupted: threading.Event) -> Figures:
+    """Train for an epoch, or what is left of it, chunk by chunk, and return its figures."""
+    job, order, (_, begin, before, _) = engine.job, engine.job.order(epoch), saving.begin(epoch)
     n, batch = len(order), job.batch_size
     data, sizes, whole = data_of(job, order, epoch, engine.rows), np.diff([*range(0, n, batch), n]), n // batch
-    sums, begin, good = np.zeros((len(sizes), 2)), 0, Checkpoint(job)
+    sums, good = np.zeros((len(sizes), 2)), Checkpoint(job, begin)
+    sums[:begin] = before[:, :2]
     while begin < len(sizes):
         count, chunk = pace.next()
-        end = min(begin + chunk, whole) if begin < whole else begin + 1
+        end = int(min(begin + min(chunk, saving.left), whole)) if begin < whole else begin + 1
         if not pace.seconds:
             engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
         started = time.perf_counter()
         engine.run(data, begin, end, int(sizes[begin]), sums, count)
         if begin < whole:
             pace.took(count, end - begin, time.perf_counter() - started)
-        stop = interrupted.is_set()
-        look = stop or end == len(sizes) or end - good.step >= KEEP
+        stop, last, due = interrupted.is_set(), end == len(sizes), saving.due(end - begin)
+        look = stop or last or due or end - good.step >= KEEP
         if not all_finite(sums[begin:end]) or (look and problem(job, sums[begin:end])):
             replay(job, good, epoch, end, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
         if look:
             good = Checkpoint(job, end)
         release(job.X, job.T)
-        begin, seen = end, sizes[:end].sum()
-        figures = figures_of(sums[:end, 0].sum() / (seen * job.T.shape[1]), (sums[:end, 1] @ sizes[:end]) / seen)
+        begin = end
         if progress:
-            progress.batch(epoch, seen / n, figures["objective"])
-        if stop:
-            raise KeyboardInterrupt
-    return figures
+            progress.batch(epoch, sizes[:end].sum() / n, figures_over(job, sums[:end], sizes[:end])["objective"])
+        if stop or (due and not last):
+            save_step(saving, Position(epoch, end, np.column_stack([sums[:end], sizes[:end]])), stop)
+    return figures_over(job, sums, sizes)
 
 
-def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, interrupted: threading.Event) -> Figures:
-    """Train for an epoch on batches that come one by one, and return its figures."""
-    job, order = engine.job, engine.job.order(epoch)
-    sums, sizes, good = np.zeros((len(order), 2)), np.zeros(len(order), np.int64), Checkpoint(job)
+def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress | None, saving: Saving,
+                     interrupted: threading.Event) -> Figures:
+    """Train for an epoch, or what is left of it, on batches that come one by one, and return its figures."""
+    job, order, (_, begin, before, _) = engine.job, engine.job.order(epoch), saving.begin(epoch)
+    sums, sizes, good = np.zeros((len(order), 2)), np.zeros(len(order), np.int64), Checkpoint(job, begin)
+    sums[:begin], sizes[:begin] = before[:, :2], before[:, 2]
 
     def take(step: int) -> Array:
         X, T = batch_of(job, epoch, order[step])
@@ -349,20 +354,25 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
         pace.took(count, 1, time.perf_counter() - started)
         return figures
 
-    for step in range(len(order)):
-        figures, stop = take(step), interrupted.is_set()
-        look = stop or step + 1 == len(order) or step + 1 - good.step >= KEEP
+    for step in range(begin, len(order)):
+        figures, stop, end = take(step), interrupted.is_set(), step + 1
+        last, due = end == len(order), saving.due(1)
+        look = stop or last or due or end - good.step >= KEEP
         if not all_finite(figures) or (look and problem(job, figures)):
-            replay(job, good, epoch, step + 1, take)
+            replay(job, good, epoch, end, take)
         if look:
-            good = Checkpoint(job, step + 1)
-        seen, width = sizes[:step + 1].sum(), job.network.widths[-1]
-        so_far = figures_of(sums[:step + 1, 0].sum() / (seen * width), (sums[:step + 1, 1] @ sizes[:step + 1]) / seen)
+            good = Checkpoint(job, end)
         if progress:
-            progress.batch(epoch, (step + 1) / len(order), so_far["objective"])
-        if stop:
-            raise KeyboardInterrupt
-    return so_far
+            progress.batch(epoch, end / len(order), figures_over(job, sums[:end], sizes[:end])["objective"])
+        if stop or (due and not last):
+            save_step(saving, Position(epoch, end, np.column_stack([sums[:end], sizes[:end]])), stop)
+    return figures_over(job, sums, sizes)
+
+
+def figures_over(job: Job, sums: Array, sizes: Array) -> Figures:
+    """Return the figures of steps with these sums of loss and penalty and so many rows."""
+    rows = sizes.sum()
+    return figures_of(sums[:, 0].sum() / (rows * job.network.widths[-1]), (sums[:, 1] @ sizes) / rows)
 
 
 def data_of(job: Job, order: Array, epoch: int, rows: tuple[Any, Any] | None = None) -> tuple[Any, ...]:
