@@ -16,7 +16,7 @@ class Verdict(NamedTuple):
     """What ``compare`` found; ``print`` shows it as a line, or some."""
 
     name: str
-    verdict: str  # "exact", "rounding", "wrong", or "open" where there is no answer yet
+    verdict: str  # "exact", "rounding", "wrong", "follows" from an error before it, or "open" where there is no answer yet
     detail: str = ""  # of a wrong answer: where it first differs, or what is wrong with its shape
     hint: str = ""  # the mistake that it looks like
 
@@ -26,7 +26,8 @@ class Verdict(NamedTuple):
         return self.verdict in ("exact", "rounding")
 
     def __str__(self) -> str:
-        words = {"rounding": "right, to rounding", "wrong": "WRONG", "open": "not answered yet"}.get(self.verdict, "exact")
+        words = {"rounding": "right, to rounding", "wrong": "WRONG", "follows": "wrong, by an error before it",
+                 "open": "not answered yet"}.get(self.verdict, "exact")
         lines = [f"{self.name:<24} {words}" + (f": {self.detail}" if self.detail else "")]
         return "\n".join([*lines, *([f"{'':<24} hint: {self.hint}"] if self.hint else [])])
 

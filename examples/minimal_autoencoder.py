@@ -31,7 +31,10 @@ def sigmoid(Z):
 
 
 def objective(A, code, lam):
-    """Binary cross-entropy of the logits, a mean over numbers, and the L1 penalty on the code, a mean over rows."""
+    """Binary cross-entropy of the logits, a mean over numbers, and the L1 penalty on the code, a mean over rows.
+
+    The loss of a perfect reconstruction is not 0 but the mean of -x log x - (1 - x) log(1 - x): 0 only where x is 0 or 1.
+    """
     Z, X = A[-1], A[0]
     loss = np.mean(np.maximum(Z, 0) - Z * X + np.log1p(np.exp(-np.abs(Z))))     # -x log p - (1 - x) log(1 - p)
     return loss, lam * np.abs(A[code]).sum() / len(X)

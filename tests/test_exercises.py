@@ -84,7 +84,9 @@ MISTAKES = {
     "no factor 2": ("squared_error_backward", lambda Y, T: (Y - T) / Y.size, 0, "factor 2"),
     "no 1/N": ("squared_error_backward", lambda Y, T: 2 * (Y - T) / Y.shape[1], 0, "1/N is missing"),
     "no 1/n": ("cross_entropy_backward", lambda Z, T: (1 / (1 + np.exp(-Z)) - T) / len(Z), 0, "1/n is missing"),
-    "no mean at all": ("cross_entropy_backward", lambda Z, T: 1 / (1 + np.exp(-Z)) - T, 0, "20 times too large"),
+    "no mean at all": ("cross_entropy_backward", lambda Z, T: 1 / (1 + np.exp(-Z)) - T, 0, "1 / (N n) is missing"),
+    "no square": ("tanh_backward", lambda dY, Y: dY * (1 - Y), 0, "square is missing"),
+    "a factor": ("tanh_backward", lambda dY, Y: 20 * dY * (1 - Y**2), 0, "20 times too large"),
     "no cancellation": ("cross_entropy_backward",
                         lambda Z, T: (1 / (1 + np.exp(-Z)) - T) * np.exp(-Z) / (1 + np.exp(-Z))**2 / Z.size, 0, "cancels"),
     "penalty alone": ("l1_backward", lambda dY, A, lam: lam / len(A) * np.sign(A), 0, "is to be passed on"),
@@ -100,7 +102,9 @@ MISTAKES = {
     "nothing": ("relu_backward", lambda dY, Y: None, 0, ""),
     "zeros": ("relu_backward", lambda dY, Y: 0 * dY, 0, "was not passed on"),
     "nan": ("relu_backward", lambda dY, Y: dY * np.nan, 0, "NaN"),
-    "another number of results": ("affine_backward", lambda dY, X, W: dY @ W.T, 0, ""),
+    "results missing": ("affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY), 2, "return dX, dW, db"),
+    "another order": ("affine_backward", lambda dY, X, W: (X.T @ dY, dY @ W.T, dY.sum(axis=0)), 0, "this is dW: return"),
+    "too many results": ("tied_backward", lambda dY, X, W, code: (dY, dY, dY, dY), 0, ""),
     "an error": ("affine_backward", lambda dY, X: 1, 0, ""),
 }
 
@@ -112,12 +116,66 @@ def test_a_common_mistake_gets_its_hint(solutions, mistake):
     assert verdict.verdict == "wrong" and hint in verdict.hint and verdict.detail and (verdict.hint or not hint)
 
 
-def test_mistakes_inside_the_whole_autoencoder(solutions):
+def test_of_a_truncated_answer_each_result_is_judged_and_the_missing_ones_are_named(solutions):
+    found = verdicts(solutions, "affine_backward", lambda dY, X, W: (dY @ W.T, X.T @ dY))
+    assert [v.ok for v in found] == [True, True, False] and found[2].detail == "missing: 2 of 3 results were returned"
+    found = verdicts(solutions, "affine_backward", lambda dY, X, W: dY @ W.T)
+    assert [v.ok for v in found] == [True, False, False]
+
+
+def whole(solutions, change):
+    """The verdicts on the whole autoencoder, in a word each and as they are, if its answers are changed before."""
     def answer(X, W1, W2, lam, z1, code, logits):
-        dlogits, dW2, db2, dcode, _, _, _ = solutions["autoencoder_backward"](X, W1, W2, lam, z1, code, logits)
-        return dlogits, dW2, db2, dcode, dcode, X.T @ dcode, dcode.sum(axis=0)
-    hints = [verdict.hint for verdict in verdicts(solutions, "autoencoder_backward", answer)]
-    assert hints[:4] == ["", "", "", ""] and "mask" in hints[4] and all("dz1 belongs" in hint for hint in hints[5:])
+        dlogits, dW2, db2, dcode, dz1, dW1, db1 = solutions["autoencoder_backward"](X, W1, W2, lam, z1, code, logits)
+        mine = dict(dlogits=dlogits, dW2=dW2, db2=db2, dcode=dcode, dz1=dz1, dW1=dW1, db1=db1)
+        change(mine, X, W2, lam, code)
+        return tuple(mine.values())
+    found = verdicts(solutions, "autoencoder_backward", answer)
+    return [v.verdict if not v.ok else "ok" for v in found], found
+
+
+def backward_from(mine, X, W2, lam, code):
+    """Everything behind dlogits, as it has to be."""
+    mine.update(dW2=code.T @ mine["dlogits"], db2=mine["dlogits"].sum(axis=0))
+    mine["dcode"] = mine["dlogits"] @ W2.T + lam / len(X) * np.sign(code)
+    backward_from_code(mine, X, code)
+
+
+def backward_from_code(mine, X, code):
+    mine["dz1"] = mine["dcode"] * (code > 0)
+    mine.update(dW1=X.T @ mine["dz1"], db1=mine["dz1"].sum(axis=0))
+
+
+def test_what_follows_from_an_error_is_told_from_the_error(solutions):
+    def factor(mine, X, W2, lam, code):
+        mine["dlogits"] = 20 * mine["dlogits"]
+        backward_from(mine, X, W2, lam, code)
+    kinds, found = whole(solutions, factor)
+    assert kinds == ["wrong", *6 * ["follows"]] and "20 times too large" in found[0].hint
+    assert all(verdict.detail.startswith("right for your d") and not verdict.hint for verdict in found[1:])
+    assert exercises.report(found).endswith("0 of 7 answers are right, 6 more follow from a wrong one")
+    assert "dW2" in str(found[1]) and "wrong, by an error before it: right for your dlogits" in str(found[1])
+
+
+def test_a_second_error_is_found_behind_the_first(solutions):
+    def change(mine, X, W2, lam, code):
+        mine["dcode"] = mine["dlogits"] @ W2.T  # the penalty is missing
+        mine["dz1"] = mine["dcode"].copy()  # and the mask
+        mine.update(dW1=mine["dz1"].T @ X, db1=mine["dz1"].sum(axis=0))  # and W1 is transposed
+    kinds, found = whole(solutions, change)
+    assert kinds == [*3 * ["ok"], "wrong", "wrong", "wrong", "follows"] and "share is missing" in found[3].hint
+    assert found[4].detail.startswith("with your dcode: ") and "mask" in found[4].hint and "transpose" in found[5].hint
+
+
+def test_what_stands_in_for_a_right_intermediate_is_named(solutions):
+    kinds, found = whole(solutions, lambda mine, X, W2, lam, code: mine.update(dW1=X.T @ mine["dcode"]))
+    assert kinds == [*5 * ["ok"], "wrong", "ok"] and "dz1 belongs here" in found[5].hint
+
+
+@pytest.mark.parametrize("nonsense", [None, "text", np.ones(3)])
+def test_behind_what_is_no_such_array_everything_is_held_against_the_right_one(solutions, nonsense):
+    kinds, _ = whole(solutions, lambda mine, X, W2, lam, code: mine.update(dcode=nonsense))
+    assert kinds == [*3 * ["ok"], "wrong", *3 * ["ok"]]
 
 
 def test_arguments_are_copies(solutions):

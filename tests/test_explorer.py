@@ -243,9 +243,60 @@ def test_samples_in_the_page_are_reconstructed_as_by_numpy(opened, deep):
         assert np.abs(opened.run(OUTPUT) - deep[0].reconstruct(IMAGES[i:i + 1])).max() < 1e-5
 
 
+def as_mnist(drawn):
+    """A drawing fitted into 20 x 20, at most 1.5 times larger, its centre of mass in the middle: interpolated by two matrices."""
+    there, mass = np.argwhere(drawn > 0), drawn.sum()
+    scale = min(1.5, 20 / (np.ptp(there, axis=0) + 1).max())
+    middle = [(drawn.sum(axis=1 - axis) * np.arange(28)).sum() / mass for axis in (0, 1)]
+    rows, columns = (np.maximum(0, 1 - np.abs(m + (np.arange(28)[:, None] - 13.5) / scale - np.arange(28))) for m in middle)
+    return rows @ drawn @ columns.T
+
+
+@in_browser
+@pytest.mark.parametrize("path", [((0.1, 0.1), (0.6, 0.1), (0.2, 0.95)), ((0.7, 0.6), (0.8, 0.7))], ids=["large", "small"])
+def test_a_drawing_is_centred_as_digits_of_mnist_are(opened, deep, path):
+    opened.click("#clear")
+    opened.drag("#drawing", *path)
+    drawn = np.array(opened.run("return Array.from(state.x)")).reshape(28, 28)
+    expected, seen = as_mnist(drawn), np.array(opened.run("return Array.from(passes[0].x)")).reshape(28, 28)
+    assert np.abs(seen - expected).max() < 1e-6 and np.abs(seen - drawn).max() > 0.5
+    centre = [(seen.sum(axis=axis) * np.arange(28)).sum() / seen.sum() for axis in (0, 1)]
+    assert np.allclose(centre, 13.5, atol=0.3)  # interpolation moves it a little
+    assert np.abs(opened.run(OUTPUT) - deep[0].reconstruct(expected.reshape(1, -1))).max() < 1e-5
+    opened.run("document.querySelector('#samples button').click()")  # what is no drawing stays as it is
+    assert np.abs(opened.run("return Array.from(passes[0].x)") - IMAGES[0]).max() < 1e-6
+
+
+def test_drawings_are_centred_where_the_data_are_like_digits(deep, tmp_path):
+    assert model_of(deep[1])["centre"] is True
+    spread = np.random.default_rng(0).random((50, 784))
+    assert model_of(export(deep[0], tmp_path / "spread.html", spread))["centre"] is False
+    assert model_of(export(deep[0], tmp_path / "none.html"))["centre"] is False
+    assert model_of(export(deep[0], tmp_path / "wide.html", IMAGES, image_shape=(14, 56)))["centre"] is False
+
+
+@in_browser
+def test_names_are_broken_behind_punctuation_alone(phone, tmp_path):
+    ae, X = fitted("tied, tanh, minmax")
+    phone.open(export(ae, tmp_path / "explorer.html", X, feature_names=NAMES))
+    lines = """return Array.from(document.querySelectorAll(arguments[0]), (cell) => {
+        const tops = [];
+        for (const text of cell.childNodes) if (text.nodeType === 3) {
+          const range = document.createRange();
+          range.selectNodeContents(text);
+          tops.push([text.data, range.getClientRects().length]);
+        }
+        return tops;
+    })"""
+    for cells in ("#arithmetic tbody th", "#answer-features th"):
+        parts = [part for cell in phone.run(lines, cells) for part in cell]
+        assert ["temperature_", 1] in parts and all(count == 1 for text, count in parts if "_" in text)
+
+
 @in_browser
 def test_a_drawing_goes_through_the_network(opened, deep):
     opened.click("#clear")
+    opened.click("#centre")
     empty = opened.run(OUTPUT)
     opened.drag("#drawing", (0.3, 0.3), (0.7, 0.3), (0.5, 0.7))
     drawn = np.array(opened.run("return Array.from(state.x)")).reshape(28, 28)

@@ -15,6 +15,7 @@ import pytest
 
 from ae_scratch import SGD, Adam, Autoencoder, Dense, GaussianNoise, MaskingNoise, SaltAndPepperNoise
 from ae_scratch.kernels import reference as ops
+from ae_scratch.kernels.memory import Arrays
 from ae_scratch.kernels.philox import permutation
 from ae_scratch.penalties import KLActivity, L1Activity
 from ae_scratch.trace.source import formula_of, source_of
@@ -169,7 +170,11 @@ def test_the_step_is_the_one_that_training_takes(name, fitted):
         for parameter, array in ae.get_weights().items():
             assert trace[f"new {parameter}"].value.tobytes() == array.tobytes()
         moments = {"m", "v"} if isinstance(ae.optimizer_, Adam) else {"velocity"}
-        assert {e.name.split()[0] for e in trace.entries if e.kind == "update"} == moments | {"new"}
+        assert {e.name.split()[0] for e in trace.entries if e.kind == "update"} == moments | {"new", "old"}
+        for moment in moments:  # before the step
+            vector = getattr(before["optimizer_"], moment) if fitted else np.zeros_like(ae.network_.params.vector)
+            for parameter, old in Arrays(ae.network_.params.shapes, vector.dtype, vector).items():
+                assert np.array_equal(trace[f"old {moment} {parameter}"].value, old)
         for figure in ("objective", "loss", "penalty"):
             assert float(trace[figure].value) == pytest.approx(ae.history_[figure][-1], rel=1e-14, abs=1e-300)
 
@@ -192,7 +197,7 @@ def test_targets_of_their_own_and_sequences_of_batches():
     ae = autoencoder("deep")
     X, y = data(5), data(5, seed=1)
     trace = ae.trace(X, y)
-    assert np.array_equal(trace["t"].value, y[trace.rows]) and trace["loss_rows"].inputs["T"] == "t"
+    assert np.array_equal(trace["t"].value, y[trace.rows]) and trace["residual"].inputs["T"] == "t"
     assert close(trace["residual"].value, trace["y"].value - trace["t"].value)
     batches = [X[:3], X[3:]]
     trace = autoencoder("deep").trace(batches)
@@ -204,8 +209,9 @@ def test_the_clean_data_and_the_noisy_are_both_there():
     assert np.array_equal(trace["x"].value, data()[trace.rows])
     low, high = data().min(axis=0), data().max(axis=0)
     assert close(trace["x_scaled"].value, (trace["x"].value - low) / (high - low))
+    assert np.array_equal(trace["offset"].value, low) and close(trace["scale"].value, high - low)
     assert trace["x_noisy"].value.std() > 0.2 and trace["z1"].inputs["X"] == "x_noisy"
-    assert trace["loss_rows"].inputs["T"] == "x_scaled"
+    assert trace["residual"].inputs["T"] == "x_scaled"
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
@@ -232,7 +238,7 @@ def test_the_right_lines_are_found():
         "new encoder.0.W": ("adam", "theta -= lr m_hat / (sqrt(v_hat) + eps),"
                             "  m_hat = m / (1 - beta1_t),  v_hat = v / (1 - beta2_t)")}
     m = trace["m encoder.0.W"].inputs  # those letters that the formula has, and no others
-    assert m == {"g": "dencoder.0.W", "beta1": 0.9} and set(trace["new encoder.0.W"].inputs) == {
+    assert m == {"g": "dencoder.0.W", "beta1": 0.9, "m": "old m encoder.0.W"} and set(trace["new encoder.0.W"].inputs) == {
         "theta", "m", "v", "lr", "eps", "beta1_t", "beta2_t"}
     assert source_of(Dense.input_gradient).text == "return ops.matmul(dY, self.W.T, out)"
     assert formula_of(Dense.input_gradient) == "dX = dY W^T"
@@ -371,6 +377,10 @@ const press = target => new Promise(done => { addEventListener("hashchange", () 
   texts.push(document.getElementById("value").innerText, document.querySelectorAll("#terms tbody tr").length);
   await press(() => document.querySelector("#terms tbody .link").click());
   texts.push(document.getElementById("value").innerText);
+  for (const place of ["dz1/1/3", "loss_rows/0/3"]) {
+    await press(() => { location.hash = place; });
+    texts.push(document.getElementById("sum").innerText);
+  }
   document.body.innerHTML = "<pre id=result>" + JSON.stringify({most, dots, texts}) + "</pre>";
 })();
 </script>"""
@@ -394,13 +404,72 @@ def test_a_click_shows_the_dot_product_term_by_term(tmp_path):
     products = [entry for entry in trace.entries if entry.product]
     assert found["dots"] == sum(entry.value.size for entry in products) and found["most"] < 1e-13
     z1, x = trace["z1"].value, trace["x"].value
-    clicked, moved, rows, linked = found["texts"]
+    clicked, moved, rows, linked, mask, loss = found["texts"]
     assert clicked.startswith("z1[1, 2] = ") and float(clicked.split("= ")[1]) == pytest.approx(z1[1, 2], rel=1e-4)
     assert moved.startswith("z1[1, 3] = ") and float(moved.split("= ")[1]) == pytest.approx(z1[1, 3], rel=1e-4) and rows == 6
     assert linked.startswith("x[1, 0] = ") and float(linked.split("= ")[1]) == pytest.approx(x[1, 0], rel=1e-4)
+    given, slope = trace["da1"].value[1, 3], float(f"{trace['a1'].value[1, 3]:.6g}")
+    assert re.search(r"\n= (\S+) where (\S+) &gt; 0, else 0\n", mask)[2] == f"{slope:g}"
+    assert trace["dz1"].value[1, 3] in (0, given)
+    residual, table = trace["residual"].value[3], re.findall(r"\[3, \d\]\t(\S+)\t(\S+)\t\(?(\S+?)\)?\^2", loss)
+    assert np.allclose([float(term) for *_, term in table], residual, rtol=1e-4) and len(table) == 6
+    assert float(table[-1][1]) == pytest.approx(trace["loss_rows"].value[3], rel=1e-4)
 
 
 def test_the_browser_sees_a_wrong_number(tmp_path):
     trace = autoencoder("tied").trace(data())
     trace["dz1"].value[2, 1] += 1e-3
     assert browse(trace.to_html(), tmp_path)["most"] > 1e-4
+
+
+FORMULAS = """
+const {script, step} = JSON.parse(require("fs").readFileSync(0));
+console.log(JSON.stringify(new Function("step", script.replace("const STEP = null", "const STEP = step") + `
+let off = 0, formulas = {};
+for (const entry of STEP.entries.filter(entry => !entry.product))
+  for (let i = 0; i < entry.rows; i++) for (let j = 0; j < entry.columns; j++) {
+    const made = summed(entry, entry.shape.length ? j : 0) || written(entry, i, j);
+    if (!made) continue;
+    const value = at(entry, i, j);
+    off = Math.max(off, Math.abs(made.value - value) / Math.max(Math.abs(value), 1e-6));
+    formulas[entry.name] ??= made.lines;
+  }
+  return {off, formulas};`)(step)));
+"""
+
+
+def worked_out(trace):
+    """What the page makes of all formulas of numbers: how far they are off, relatively, and the text of each, by Node."""
+    page = trace.to_html()
+    script = page[page.index('"use strict"'):page.index('document.getElementById("about")')]
+    step = re.search("const STEP = (.*);\n", script)[1]
+    content = json.dumps({"script": script.replace(step, "null"), "step": json.loads(step)})
+    return json.loads(subprocess.run(["node", "-e", FORMULAS], input=content, capture_output=True, text=True, check=True).stdout)
+
+
+WITHOUT = re.compile(r"x = rows|t = rows|[Wb] of|\w+ before the|\w+ of each|x\w* corrupted|penalty = sum of the|m = mean")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node: formulas with their numbers were not worked out")
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_formulas_with_their_numbers_give_the_number(name):
+    """Each formula of numbers in each place: what the page reckons with it is what the library computed."""
+    X = data() * (255 if name == "bytes" else 1)
+    trace = autoencoder(name).fit(X).trace(X)
+    found = worked_out(trace)
+    assert found["off"] < 1e-9
+    for entry in trace.entries:
+        assert entry.name in found["formulas"] or entry.product or WITHOUT.match(entry.formula), entry.formula
+    for lines in found["formulas"].values():  # the text, to the six digits it shows, says the same
+        *_, text, value = [line.removeprefix("= ") for line in lines] or ["0", "0"]
+        expression = text.replace("×", "*").replace("^", "**")
+        expression = re.sub("(.*) if (.*), else (.*)", r"\1 if \2 else \3", expression.replace(" where ", " if "))
+        names = {"sign": np.sign, "abs": abs, **{f: getattr(np, f) for f in ("exp", "log", "sqrt", "tanh")}}
+        assert eval(expression, names) == pytest.approx(float(value), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node: formulas with their numbers were not worked out")
+def test_a_formula_that_is_not_the_number_s_is_seen():
+    trace = autoencoder("all penalties").trace(data())
+    trace["dcode"].value[1, 1] *= 1 + 1e-6
+    assert worked_out(trace)["off"] > 1e-7

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .options import add_output, at_least_one, command, put_json, require_free, seed_number
+from .options import add_output, at_least_one, command, put_json, require_free, say, seed_number
 from .settings import MODEL, add_settings, given
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{model!r}, after one epoch on generated digits, in float64{broken}\n\n{_lesson(report, model, X)}")
     if options.output:
         _picture(report.sweep, options)
+        say(f"{options.output}: the error of {report.sweep.name}{list(report.sweep.entry)} by the step")
     return 0 if report.ok else 3
 
 

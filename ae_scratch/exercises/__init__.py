@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..comparison import Verdict, compare
 from .problems import Problem, problems
 
@@ -34,8 +36,9 @@ def check(functions: Mapping[str, Any]) -> list[Verdict]:
 
 def report(verdicts: list[Verdict]) -> str:
     """Return the verdicts, a line or two for each, and how many are right."""
-    right = sum(verdict.ok for verdict in verdicts)
-    return "\n".join([*map(str, verdicts), "", f"{right} of {len(verdicts)} answers are right"])
+    right, follow = sum(verdict.ok for verdict in verdicts), sum(verdict.verdict == "follows" for verdict in verdicts)
+    others = f", {follow} more {'follow' if follow > 1 else 'follows'} from a wrong one" if follow else ""
+    return "\n".join([*map(str, verdicts), "", f"{right} of {len(verdicts)} answers are right{others}"])
 
 
 def main(functions: Mapping[str, Any]) -> int:
@@ -46,8 +49,8 @@ def main(functions: Mapping[str, Any]) -> int:
 
 
 def _judge(problem: Problem, function: Callable[..., Any] | None) -> list[Verdict]:
-    """What is to be said of a function's results; one verdict if there are none."""
-    names = [f"{problem.function.removesuffix('_backward')}: {name}" for name in problem.answers]
+    """What is to be said of each of a function's results."""
+    names = [_title(problem, name) for name in problem.answers]
     try:
         results = function(*(_copy(argument) for argument in problem.arguments)) if function else None
     except NotImplementedError:
@@ -59,9 +62,41 @@ def _judge(problem: Problem, function: Callable[..., Any] | None) -> list[Verdic
     if results is None and function:
         return [Verdict(name, "wrong", "nothing was returned", "a return is missing") for name in names]
     results = results if isinstance(results, (tuple, list)) else (results,)
-    if len(results) != len(names):
+    if len(results) > len(names):
         return [Verdict(name, "wrong", f"expected {', '.join(problem.answers)}, got {len(results)} results") for name in names]
-    return [compare(name, mine, *answer) for name, mine, answer in zip(names, results, problem.answers.values())]
+    return _each(problem, dict(zip(problem.answers, results)))
+
+
+def _each(problem: Problem, mine: dict[str, Any]) -> list[Verdict]:
+    """A verdict on each intermediate; one that is made of a wrong one is held against what that would have to lead to."""
+    found: dict[str, Verdict] = {}
+    for name, (right, mistakes) in problem.answers.items():
+        title, source = _title(problem, name), problem.steps.get(name, ("", None))[0]
+        if name not in mine:
+            found[name] = Verdict(title, "wrong", f"missing: {len(mine)} of {len(problem.answers)} results were returned",
+                                  f"return {', '.join(problem.answers)}")
+            continue
+        others = {f"this is {other}: return {', '.join(problem.answers)}": answer
+                  for other, (answer, _) in problem.answers.items() if other != name}
+        found[name] = compare(title, mine[name], right, {**mistakes, **others})
+        if source and not found[name].ok and not found[source].ok:
+            found[name] = _following(problem, name, source, mine) or found[name]
+    return list(found.values())
+
+
+def _following(problem: Problem, name: str, source: str, mine: dict[str, Any]) -> Verdict | None:
+    """The verdict on a result, made of a wrong one, by itself; None if that one is no array of the right shape."""
+    given = np.asarray(mine[source])
+    if given.shape != problem.answers[source][0].shape or given.dtype.kind not in "fiu":
+        return None
+    verdict = compare(_title(problem, name), mine[name], *problem.steps[name][1](given))
+    if verdict.ok:
+        return verdict._replace(verdict="follows", detail=f"right for your {source}")
+    return verdict._replace(detail=f"with your {source}: {verdict.detail}")
+
+
+def _title(problem: Problem, name: str) -> str:
+    return f"{problem.function.removesuffix('_backward')}: {name}"
 
 
 def _line(error: Exception, function: Callable[..., Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,19 +14,22 @@ from ..network import Network
 from ..penalties import KLActivity, L1Activity
 
 Answer = tuple[Array, dict[str, Array]]  # what is right; what is wrong, by the hint that goes with it
+Steps = dict[str, tuple[str, Callable[[Array], Answer]]]  # of which answer another one is made, and how
 ROWS, UNITS = 5, 4
 TRANSPOSE = "a transpose is missing: dX = dY W^T, whose sum runs over the outputs"
 ADDED = "only the penalty's own gradient: the one that comes in, dY, is to be passed on as well"
 MISSING = "the penalty's share is missing"
+NOT_DCODE = "dz1 belongs here, not dcode"
 NO_MEAN = "the penalty is a mean over rows: 1/N is missing"
 
 
 class Problem(NamedTuple):
-    """A function to write, what it is called with, and the answers by name."""
+    """A function to write, what it is called with, the answers by name, and which of them are made of which."""
 
     function: str
     arguments: tuple[Any, ...]
     answers: dict[str, Answer]
+    steps: Steps = {}
 
 
 def problems() -> list[Problem]:
@@ -60,6 +64,8 @@ def _activations(rng: np.random.Generator) -> list[Problem]:
                  "the derivative is written with the output: Y is f(x) already": layer.input_gradient(dY, Y, layer.forward(Y)[0])}
         if isinstance(layer, Sigmoid):
             wrong["the factor 1 - Y is missing: sigmoid' = Y (1 - Y)"] = dY * Y
+        if isinstance(layer, Tanh):
+            wrong["the square is missing: tanh' = 1 - Y^2"] = dY * (1 - Y)
         if isinstance(layer, ReLU):
             wrong["the slope is 1 where Y > 0, not Y itself"] = dY * Y
         found.append(Problem(f"{type(layer).__name__.lower()}_backward", (dY, Y), {"dX": (dX, wrong)}))
@@ -70,7 +76,8 @@ def _loss(rng: np.random.Generator, name: str, loss: Loss) -> Problem:
     Y, T = rng.normal(size=(ROWS, UNITS)), rng.uniform(size=(ROWS, UNITS))
     D = loss.forward(Y, T)[1]
     P = D + T
-    wrong = {"1/N is missing: the loss is a mean over rows as well as over features": loss.slope * D / D.shape[1],
+    wrong = {"the loss is a mean over rows and features: 1 / (N n) is missing": loss.slope * D,
+             "1/N is missing: the loss is a mean over rows as well as over features": loss.slope * D / D.shape[1],
              "the mean is over features as well as rows: 1/n is missing": loss.slope * D / len(D)}
     if isinstance(loss, BinaryCrossEntropy):
         wrong["Z comes before the sigmoid: the reconstruction is P = sigmoid(Z)"] = (Y - T) / D.size
@@ -112,22 +119,30 @@ def _tied(rng: np.random.Generator) -> Problem:
 def _autoencoder(rng: np.random.Generator) -> Problem:
     lam, loss = 0.2, BinaryCrossEntropy()
     one, two = _dense(rng, UNITS, UNITS), _dense(rng, UNITS, UNITS)
-    penalty = L1Activity(lam)
+    penalty, relu = L1Activity(lam), ReLU()
     X = rng.uniform(size=(ROWS, UNITS))
     z1 = one.forward(X)[0]
-    code = ReLU().forward(z1)[0]
+    code = relu.forward(z1)[0]
     logits = two.forward(code)[0]
     dlogits = loss.backward(loss.forward(logits, X)[1])
-    dpassed, second = two.backward(dlogits, (code, logits))
-    dcode = penalty.input_gradient(dpassed, code, code)
-    dz1 = ReLU().input_gradient(dcode, z1, code)
-    first = one.backward(dz1, (X, z1))[1]
-    return Problem("autoencoder_backward", (X, one.W, two.W, lam, z1, code, logits), {
-        "dlogits": (dlogits, {"the derivative of the sigmoid cancels that of the logarithms": dlogits * _slope(logits)}),
-        "dW2": (second["W"], {}), "db2": (second["b"], {}),
-        "dcode": (dcode, {MISSING: dpassed, TRANSPOSE: penalty.input_gradient(dlogits @ two.W, code, code)}),
-        "dz1": (dz1, {MISSING: dpassed * (code > 0)}), "dW1": (first["W"], {"dz1 belongs here, not dcode": X.T @ dcode}),
-        "db1": (first["b"], {"dz1 belongs here, not dcode": dcode.sum(axis=0)})})
+    answers: dict[str, Answer] = {
+        "dlogits": (dlogits, {"the derivative of the sigmoid cancels that of the logarithms": dlogits * _slope(logits)})}
+
+    def into_code(d: Array) -> Answer:
+        passed = two.input_gradient(d, code, logits)
+        wrong = {MISSING: passed, TRANSPOSE: penalty.input_gradient(d @ two.W, code, code)}
+        return penalty.input_gradient(passed, code, code), wrong
+
+    steps: Steps = {
+        "dW2": ("dlogits", lambda d: (two.parameter_gradients(d, code)[0], {})),
+        "db2": ("dlogits", lambda d: (two.parameter_gradients(d, code)[1], {})),
+        "dcode": ("dlogits", into_code),
+        "dz1": ("dcode", lambda d: (relu.input_gradient(d, z1, code), {})),
+        "dW1": ("dz1", lambda d: (one.parameter_gradients(d, X)[0], {NOT_DCODE: X.T @ answers["dcode"][0]})),
+        "db1": ("dz1", lambda d: (one.parameter_gradients(d, X)[1], {NOT_DCODE: answers["dcode"][0].sum(axis=0)}))}
+    for name, (source, step) in steps.items():
+        answers[name] = step(answers[source][0])
+    return Problem("autoencoder_backward", (X, one.W, two.W, lam, z1, code, logits), answers, steps)
 
 
 def _slope(Z: Array) -> Array:

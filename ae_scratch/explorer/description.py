@@ -44,8 +44,10 @@ def describe(ae: Autoencoder, X: Any = None, labels: Any = None, feature_names: 
     form = _form(n_features, names if feature_names is None else feature_names, image_shape)
     codes = np.asarray(ae.encode(_random_rows(ae) if rows is None else rows), np.float64)
     steps = sum(bool(layer.parameters) for layer in encoder.layers)
-    described = {**_network(ae), "encoderLayers": steps, **form, **_data(ae, rows, classes, form["shape"] is not None),
-                 "noise": _noise(ae), "codeRanges": np.quantile(codes, QUANTILES, axis=0).T.tolist(), "map": None, "step": None}
+    data = _data(ae, rows, classes, form["shape"] is not None)
+    described = {**_network(ae), "encoderLayers": steps, **form, **data,
+                 "centre": _like_digits(form["shape"], rows, data["levels"][0]), "noise": _noise(ae),
+                 "codeRanges": np.quantile(codes, QUANTILES, axis=0).T.tolist(), "map": None, "step": None}
     if rows is not None:
         described["step"] = _step(ae, rows, steps)
         if ae.code_size > 1:
@@ -104,6 +106,14 @@ def _data(ae: Autoencoder, rows: Array | None, classes: list[str] | None, image:
             "featureRanges": np.stack([low, high], axis=1).tolist(), "levels": levels,
             "blank": [levels[0]] * n if image else unit[0].tolist(),
             "scaling": {"scale": np.atleast_1d(scale).tolist(), "offset": offset.tolist()}, "scaled": learned is not None}
+
+
+def _like_digits(shape: list[int] | None, rows: Array | None, black: float) -> bool:
+    """Whether the rows are images like MNIST's digits: nearly all that is not black within the middle 20 x 20 of 28 x 28."""
+    if rows is None or shape is None or list(shape) != [28, 28]:
+        return False
+    ink = rows[:POINTS].reshape(-1, 28, 28) - black
+    return bool(ink[:, 4:24, 4:24].sum() > 0.95 * ink.sum())
 
 
 def _noise(ae: Autoencoder) -> Json:

@@ -100,6 +100,9 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A name that may be broken behind its punctuation, rather than within a word.
+const breakable = (name) => name.split(/(?<=[_./-])/).flatMap((part) => [part, make("wbr")]);
+
 // A number in few characters.
 function show(value) {
   if (value === 0) return "0";

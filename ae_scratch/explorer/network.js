@@ -96,6 +96,27 @@ function codeAt(place, {origin, axes, bounds}) {
   });
 }
 
+// A drawing of 28 x 28 pixels as MNIST's digits are: as large as a box of 20 x 20, its centre of mass in the middle. What is very
+// small stays smaller. Pixels in between are interpolated.
+function centred(x, black) {
+  const inked = Array.from(x.keys()).filter((i) => x[i] > black), axes = [(i) => i % 28, (i) => Math.floor(i / 28)];
+  if (!inked.length) return x;
+  const sum = (f) => inked.reduce((total, i) => total + f(i), 0), mass = sum((i) => x[i] - black);
+  const extent = axes.map((axis) => Math.max(...inked.map(axis)) - Math.min(...inked.map(axis)) + 1);
+  const scale = Math.min(1.5, 20 / Math.max(...extent)), middle = axes.map((axis) => sum((i) => (x[i] - black) * axis(i)) / mass);
+  return x.map((_, i) => {
+    const [column, row] = axes.map((axis, k) => middle[k] + (axis(i) - 13.5) / scale);
+    let value = black;
+    for (const c of [Math.floor(column), Math.floor(column) + 1]) {
+      for (const r of [Math.floor(row), Math.floor(row) + 1]) {
+        const inside = c >= 0 && c < 28 && r >= 0 && r < 28;
+        if (inside) value += (1 - Math.abs(column - c)) * (1 - Math.abs(row - r)) * (x[28 * r + c] - black);
+      }
+    }
+    return value;
+  });
+}
+
 function meanSquaredError(x, y) {
   return x.reduce((sum, value, i) => sum + (value - y[i]) ** 2, 0) / x.length;
 }

@@ -33,7 +33,7 @@ function split(values, length) {
 // ---- computing and showing -------------------------------------------------------------------------------------------
 
 function update() {
-  const clean = scaleData(state.x, model.scaling), seen = addNoise(clean, state.noise, state.noiseSeed);
+  const clean = scaleData(entered(), model.scaling), seen = addNoise(clean, state.noise, state.noiseSeed);
   const there = forward(encoder, seen);
   passes = [...there, ...forward(decoder, state.code ?? there.at(-1).a)];
   showFlow(clean, seen);
@@ -41,6 +41,11 @@ function update() {
   showCode();
   showMap();
   keepInAddress();
+}
+
+// The input, a drawing centred if that is wanted.
+function entered() {
+  return model.centre && byId("centre").checked && state.sample === null ? centred(state.x, model.levels[0]) : state.x;
 }
 
 // Draws data in their own units: as a picture, or as cells coloured by their scaled values.
@@ -114,7 +119,7 @@ function drawSigned(canvas, values, columns) {
 // A row of a table: a name, then numbers, in the last of four columns.
 function line([name, ...numbers], kind = "") {
   const cells = numbers.map((value) => make("td", {class: "number"}, show(value)));
-  return make("tr", {class: kind}, make("th", {scope: "row", colspan: 4 - cells.length}, name), ...cells);
+  return make("tr", {class: kind}, make("th", {scope: "row", colspan: 4 - cells.length}, ...breakable(name)), ...cells);
 }
 
 function select(l, index) {
@@ -183,6 +188,8 @@ function addDrawing() {
     setInput(x);
     last = to;
   });
+  byId("centre").addEventListener("change", update);
+  byId("centre-label").hidden = !model.centre;
   byId("clear").addEventListener("click", () => setInput(model.blank));
   addPen(canvas, rows, columns);
 }
@@ -221,7 +228,7 @@ function addFeatures() {
         if (input.value !== "") setInput(replaced(state.x, i, Number(input.value)));
       });
     }
-    byId("features").tBodies[0].append(make("tr", {}, make("th", {scope: "row"}, name), make("td", {}, number),
+    byId("features").tBodies[0].append(make("tr", {}, make("th", {scope: "row"}, ...breakable(name)), make("td", {}, number),
       make("td", {}, slider, make("div", {class: "track"}, make("i"))), make("td", {class: "number made"})));
   });
 }
@@ -420,7 +427,10 @@ function start() {
       fullScale[l] += a.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / samples.length;
     });
   }
+  const first = forward(layers, scaleData(state.x, model.scaling))[0].a;
+  state.unit.index = first.indexOf(Math.max(...first));  // one that is on
   readAddress();
+  document.body.classList.toggle("table", !model.shape);
   layers.forEach((_, l) => addLayerCard(l));
   addSamples();
   if (model.shape) addDrawing();

@@ -16,7 +16,7 @@ from ..layers import Dense, Layer, TiedDense
 from ..losses import BinaryCrossEntropy, Loss
 from ..network import Network, backward, forward, parameter_gradients
 from ..noise import GaussianNoise
-from ..optimizers import Adam
+from ..optimizers import SGD, Adam
 from ..penalties import KLActivity, L1Activity
 from ..training import Job, batch_of, batches_of, figures_of
 from .result import Entry, Product, Trace
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..fitting import Fitted
 
 HATS = ",  m_hat = m / (1 - beta1_t),  v_hat = v / (1 - beta2_t)"
+SUMS = {L1Activity: "penalty = strength * sum over rows and units of |A|",
+        KLActivity: "penalty = beta * sum over units of rho log(rho / m) + (1 - rho) log((1 - rho) / (1 - m))"}
 PENALTIES = {L1Activity: "l1", KLActivity: "kl"}
 
 
@@ -98,9 +100,7 @@ def _data(step: Step, rows: Array) -> tuple[Array, str]:
         step.put("forward", name, X, batch_of, {}, formula="x = rows of X", mark="as_floats")
     else:
         step.put("forward", name, job.X[rows], batch_of, {}, formula="x = rows of X", mark="as_floats")
-        formula = "(x - offset) / scale" if job.scaling.offset is not None else f"x / {job.scaling.scale:g}"
-        mark = "np.float64" if job.scaling.offset is not None else "dtype.type"
-        name = step.put("forward", "x_scaled", X, job.scaling.apply, {"x": name}, formula=formula, mark=mark)
+        name = _scaled(step, X, name)
     target = name if job.T is job.X else step.put("forward", "t", T, batch_of, {}, formula="t = rows of y", mark="job.T[rows]")
     if job.noise is not None:
         mark = "philox.add_noise" if isinstance(job.noise, GaussianNoise) else "philox.replace"
@@ -109,6 +109,18 @@ def _data(step: Step, rows: Array) -> tuple[Array, str]:
                         mark=mark)
     step.names[0] = name
     return T, target
+
+
+def _scaled(step: Step, X: Array, name: str) -> str:
+    """Inputs in the units of the network, and what they are scaled by."""
+    scaling = step.job.scaling
+    assert scaling is not None
+    if scaling.offset is None:
+        return step.put("forward", "x_scaled", X, scaling.apply, {"x": name}, formula=f"x / {scaling.scale:g}", mark="dtype.type")
+    for about in ("offset", "scale"):
+        step.put("forward", about, getattr(scaling, about), type(scaling).__init__, {}, formula=f"{about} of each feature")
+    return step.put("forward", "x_scaled", X, scaling.apply, {"x": name, "offset": "offset", "scale": "scale"},
+                    formula="(x - offset) / scale", mark="np.float64")
 
 
 def _forward(step: Step, X: Array, T: Array, target: str, output: Layer) -> tuple[list[Array], Array]:
@@ -140,33 +152,42 @@ def _affine(step: Step, layer: Dense | TiedDense, i: int, inputs: dict[str, str 
 def _objective(step: Step, A: list[Array], T: Array, target: str) -> Array:
     """Loss, penalties and their sum; returns the residual."""
     loss, network = step.job.loss, step.job.network
-    rows, D = loss.rows(A[-1], T)
     inputs: dict[str, str | float] = {"Z" if step.names[-1] == "logits" else "Y": step.names[-1], "P": "y", "T": target}
-    step.put("forward", "loss_rows", rows, loss.rows, inputs)
     value, D = loss.forward(A[-1], T)
-    step.put("forward", "residual", D, loss.rows, inputs, formula=formula_of(loss.rows, 1))
+    inputs["D"] = step.put("forward", "residual", D, loss.rows, dict(inputs), formula=formula_of(loss.rows, 1))
+    step.put("forward", "loss_rows", loss.rows(A[-1], T)[0], loss.rows, _letters(formula_of(loss.rows), inputs))
     step.put("forward", "loss", value, loss.forward, {"rows": "loss_rows", "N": len(D), "n": D.shape[1]},
              formula="loss = sum of rows / (N n)", mark="D.size")
-    terms = {}
-    for i, layer in enumerate(network.layers):
-        if type(layer) in PENALTIES or layer.penalty(A[i + 1]):
-            name = f"penalty_{PENALTIES.get(type(layer), step.prefixes[i])}"
-            inputs = {"W": f"{step.prefixes[i]}.W"} if layer.parameters else {"A": step.names[i], "rows": len(A[i])}
-            inputs.update(_strength(layer, A[i]))
-            terms[name] = step.put("forward", name, layer.penalty(A[i + 1]), layer.penalty_of, inputs)
-    step.put("forward", "penalty", network.penalty(A), network.penalty, dict(terms), formula="penalty = sum of the penalties")
+    terms = _penalties(step, A)
+    step.put("forward", "penalty", network.penalty(A), network.penalty, terms, formula="penalty = sum of the penalties")
     figures = figures_of(value, network.penalty(A))
     step.put("forward", "objective", figures["objective"], figures_of, {"loss": "loss", "penalty": "penalty"},
              formula="objective = loss + penalty")
     return D
 
 
-def _strength(layer: Layer, A: Array) -> dict[str, str | float]:
-    """The numbers in the formulas of a penalty."""
+def _penalties(step: Step, A: list[Array]) -> dict[str, str | float]:
+    """The value of each penalty; returns their names."""
+    terms: dict[str, str | float] = {}
+    for i, layer in enumerate(step.job.network.layers):
+        if type(layer) in PENALTIES or layer.penalty(A[i + 1]):
+            name = f"penalty_{PENALTIES.get(type(layer), step.prefixes[i])}"
+            inputs: dict[str, str | float] = {"W": f"{step.prefixes[i]}.W"} if layer.parameters else {"A": step.names[i]}
+            inputs.update(_strength(step, layer, i, A[i]))
+            if isinstance(layer, KLActivity):
+                step.put("forward", str(inputs["m"]), layer.mean(A[i]), layer.mean, {"A": step.names[i]})
+            formula = SUMS.get(type(layer)) or formula_of(layer.penalty_of)
+            terms[name] = step.put("forward", name, layer.penalty(A[i + 1]), layer.penalty_of, _letters(formula, inputs),
+                                   formula=formula)
+    return terms
+
+
+def _strength(step: Step, layer: Layer, i: int, A: Array) -> dict[str, str | float]:
+    """The numbers in the formulas of a penalty, layer i."""
     if isinstance(layer, L1Activity):
         return {"strength": layer.strength(len(A))}
     if isinstance(layer, KLActivity):
-        return {"beta": layer.beta, "rho": layer.rho}
+        return {"beta": layer.beta, "rho": layer.rho, "m": f"{step.names[i]}_mean", "N": len(A)}
     return {"weight_decay": layer.weight_decay} if isinstance(layer, Dense) and layer.weight_decay else {}
 
 
@@ -179,7 +200,7 @@ def _backward(step: Step, A: list[Array], D: Array) -> tuple[list[Array], Arrays
     backward(network.layers, A, dA)
     for i in range(len(network.layers) - 1, -1, -1):
         layer, dY, product = network.layers[i], f"d{names[i + 1]}", None
-        inputs: dict[str, str | float] = {"dY": dY, "X": names[i], "Y": names[i + 1], **_strength(layer, A[i])}
+        inputs: dict[str, str | float] = {"dY": dY, "X": names[i], "Y": names[i + 1], **_strength(step, layer, i, A[i])}
         if isinstance(layer, (Dense, TiedDense)):
             inputs = {"dY": dY, "W": _weights(step, layer, i)}
             product = Product(dY, str(inputs["W"]), right_transposed=isinstance(layer, Dense))
@@ -207,7 +228,7 @@ def _parameters(step: Step, A: list[Array], dA: list[Array]) -> Arrays:
 def _matrix(step: Step, layer: Dense | TiedDense, i: int, dW: Array, shared: bool) -> None:
     """The gradient of a matrix; of one that is shared, what its own layer says first, then the sum."""
     X, dY, W = step.names[i], f"d{step.names[i + 1]}", _weights(step, layer, i)
-    inputs: dict[str, str | float] = {"X": X, "dY": dY, "W": W, **_strength(layer, dW)}
+    inputs: dict[str, str | float] = {"X": X, "dY": dY, "W": W, **_strength(step, layer, i, dW)}
     if isinstance(layer, TiedDense):
         product = Product(dY, X, left_transposed=True, add=f"d{W}_own")
         inputs = {"X": X, "dY": dY, "dW": f"d{W}_own"}
@@ -219,20 +240,29 @@ def _matrix(step: Step, layer: Dense | TiedDense, i: int, dW: Array, shared: boo
 def _update(step: Step, grads: Arrays) -> None:
     """The moments and the parameters after the step, which a copy of the optimizer takes on a copy of the parameters."""
     optimizer, params = copy.deepcopy(step.job.optimizer), step.job.network.params
-    theta = params.vector.copy()
-    optimizer.step(theta, grads.vector)
     update, moments = (ops.adam, ("m", "v")) if isinstance(optimizer, Adam) else (ops.sgd, ("velocity",))
-    state: dict[str, str | float] = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
+    theta = params.vector.copy()
+    before = {name: _moment(optimizer, name, params) for name in moments}
+    optimizer.step(theta, grads.vector)
     after = {name: Arrays(params.shapes, params.dtype, getattr(optimizer, name)) for name in moments}
+    state: dict[str, str | float] = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
     last = formula_of(update, len(moments)) + (HATS if update is ops.adam else "")
     for name in params:
         made: dict[str, str | float] = {"theta": name, "g": f"d{name}", **state}
         for number, moment in enumerate(moments):
             formula = formula_of(update, number)
-            step.put("update", f"{moment} {name}", after[moment][name], optimizer.step, _letters(formula, made), formula=formula)
-            made[moment] = f"{moment} {name}"
+            made[moment] = step.put("update", f"old {moment} {name}", before[moment][name], type(optimizer).__init__, {},
+                                    formula=f"{moment} before the step", mark=f"self.{moment}:")
+            made[moment] = step.put("update", f"{moment} {name}", after[moment][name], optimizer.step, _letters(formula, made),
+                                    formula=formula)
         step.put("update", f"new {name}", Arrays(params.shapes, params.dtype, theta)[name], optimizer.step, _letters(last, made),
                  formula=last)
+
+
+def _moment(optimizer: SGD | Adam, name: str, params: Arrays) -> Arrays:
+    """A copy of an optimizer's moment of all parameters, 0 before the first step."""
+    moment: Array | None = getattr(optimizer, name)
+    return params.zeros_like() if moment is None else Arrays(params.shapes, params.dtype, moment.copy())
 
 
 def _letters(formula: str, values: dict[str, str | float]) -> dict[str, str | float]:

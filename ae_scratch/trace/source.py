@@ -28,7 +28,8 @@ def formula_of(function: Callable[..., Any], number: int = 0) -> str:
     """Return a formula from a function's docstring: of several lines, or parts between semicolons, the one with that number."""
     first = inspect.getdoc(function) or ""
     lines = first.split(";  ") if ";  " in first else first.splitlines()
-    return re.split(r"   +|, the gradient|, shaped|\.$", lines[number].split("\n")[0].removeprefix("Return "))[0]
+    line = lines[number].split("\n")[0].removeprefix("Return ")
+    return re.split(r"   +|, the gradient|, shaped|, whatever|, one for each|\.$", line)[0]
 
 
 def source_of(function: Callable[..., Any], mark: str = "ops.") -> Source:
