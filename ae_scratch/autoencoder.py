@@ -12,10 +12,10 @@ import numpy as np
 from . import inputs, scaling
 from .callbacks import Training
 from .errors import NotFittedError
-from .fitting import Fitted, Fitting, compiled, has_offset, second, without_output
+from .fitting import Fitted, Fitting, compiled, pair, without_output
 from .gradcheck import Report, check_gradients
 from .kernels.reference import Array
-from .losses import LOSSES
+from .losses import LOSSES, Loss
 from .network import Network, objective, objective_and_gradients
 from .scaling import Scaling
 from .streaming import parts, release
@@ -146,7 +146,7 @@ class Autoencoder(Fitting):
         out: an array of that shape and of the model's dtype to write them to, such as ``np.lib.format.open_memmap`` makes for
         codes that are larger than memory.
         """
-        return self._predict(self.encoder, self._matrix(X), self.scaling_, None, out)
+        return self._predict(self.encoder, self._pair(X)[0], self.scaling_, None, out)
 
     def decode(self, codes: Any, out: Array | None = None) -> Array:
         """Return what the decoder makes of codes (n, code_size): (n, features). out: as in ``encode``."""
@@ -156,7 +156,7 @@ class Autoencoder(Fitting):
 
     def reconstruct(self, X: Any, out: Array | None = None) -> Array:
         """Return ``decode(encode(X))``: (n, features). out: as in ``encode``."""
-        X = self._matrix(X)
+        X = self._pair(X)[0]
         return self._predict(self.network_, X, self.scaling_, self.scaling_, out)
 
     def evaluate(self, X: Any, y: Any = None) -> Figures:
@@ -164,14 +164,14 @@ class Autoencoder(Fitting):
 
         loss: mean over features and samples. penalty: that of a batch of ``batch_size`` average rows. objective: their sum.
         """
-        X = self._matrix(X)
-        T = self._target(X, y, self.loss_, self.network_.dtype, self.scaling_)
+        self._fitted()
+        X, T = self._pair(X, y, self.loss_)
         return self._figures(self.network_, self.loss_, self.scaling_, X, T)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Return the squared error of each sample's reconstruction: its mean over features (n,), or that of each feature (n,
         features)."""
-        X = self._matrix(X)
+        X = self._pair(X)[0]
         return self._squared_errors(X, X, per_feature)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -179,8 +179,7 @@ class Autoencoder(Fitting):
 
         y: the target where it has X's shape, as in ``fit``; a 1-D y is ignored.
         """
-        X = self._matrix(X)
-        T = second(X, y, self.network_.dtype, self.scaling_)
+        X, T = self._pair(X, y)
         return -float(np.mean(self._squared_errors(X, T), dtype=np.float64))
 
     @property
@@ -281,9 +280,8 @@ class Autoencoder(Fitting):
         there are none.
         """
         network, loss = without_output(self._fitted(), self.loss_).astype("float64"), self.loss_
-        X = inputs.as_matrix(X, network.dtype, network.widths[0])
-        T = inputs.as_floats(self._target(X, y, loss, network.dtype, self.scaling_), network.dtype, self.scaling_)
-        X = inputs.as_floats(X, network.dtype, self.scaling_)
+        X, T = (inputs.as_floats(part, network.dtype, self.scaling_)
+                for part in pair(X, y, loss, network.dtype, self.scaling_, network.widths[0]))
         if entries is not None:
             inputs.whole(entries, "entries")
         rows = np.flatnonzero(network.kink_distance(X) > KINK_MARGIN)[:8]
@@ -380,10 +378,10 @@ class Autoencoder(Fitting):
             raise NotFittedError("this Autoencoder is not fitted yet: call fit(X) or set_weights(weights) first")
         return self.network_
 
-    def _matrix(self, X: Any) -> Array:
+    def _pair(self, X: Any, y: Any = None, loss: Loss | None = None) -> tuple[Array, Array]:
         network = self._fitted()
         inputs.require_names(X, getattr(self, "feature_names_in_", None), stacklevel=4)
-        return inputs.as_data(X, network.dtype, network.widths[0], exact=has_offset(self.scaling_))
+        return pair(X, y, loss, network.dtype, self.scaling_, network.widths[0])
 
 
 def _matching(weights: Mapping[str, Any], network: Network) -> dict[str, Array]:

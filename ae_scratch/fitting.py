@@ -76,26 +76,22 @@ class Fitting(Settings):
         """Inputs and targets, checked; the targets' range too, if there is a loss."""
         exact = self.scaling in ("minmax", "standard")
 
-        def read(part: Any, name: str) -> Array:
-            matrix = inputs.as_data(part, dtype, n_features, name, exact)
-            return matrix if loss is None else self._target(matrix, None, loss, dtype, learned, name)
+        def read(part: Any, name: str, target: Any = None) -> tuple[Array, Array]:
+            return pair(part, target, loss, dtype, learned, n_features, name, exact)
 
         if is_sequence_of_batches(X):
             if y is not None and np.ndim(y) != 1:
                 raise ValueError("a sequence of batches is its own target: expected y=None")
-            batches = Batches(X, read)
+            batches = Batches(X, lambda part, name: read(part, name)[0])
             n_features = batches.shape[1]
             return batches, batches
-        X = inputs.as_data(X, dtype, n_features, exact=exact)
-        return X, X if loss is None else self._target(X, y, loss, dtype, learned)
+        return read(X, "X", y)
 
     def _validation(self, X: Array | Batches, T: Array | Batches, given: Any, model: Fitted) -> tuple[Array | None, Any]:
         """The rows to train on, None for all, and inputs and targets to measure on, None for none."""
         if given is not None:
-            pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-            dtype, n_features = model.network.dtype, model.network.widths[0]
-            X = inputs.as_data(pair[0], dtype, n_features, "validation data", has_offset(model.scaling))
-            return None, (X, self._target(X, pair[1], model.loss, dtype, model.scaling, "validation data"))
+            X, y = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+            return None, pair(X, y, model.loss, model.network.dtype, model.scaling, model.network.widths[0], "validation data")
         if not self.validation_fraction:
             return None, None
         if isinstance(X, Batches) or isinstance(T, Batches):
@@ -163,13 +159,6 @@ class Fitting(Settings):
             return figures
         return evaluate(network, loss, X, T, self.batch_size, scaling=learned)
 
-    def _target(self, X: Array, y: Any, loss: Loss, dtype: np.dtype[Any], learned: Scaling | None, name: str = "X") -> Array:
-        """The target of X, checked, in scaled units where the loss cares."""
-        T = second(X, y, dtype, learned)
-        if isinstance(loss, BinaryCrossEntropy):
-            inputs.require_unit_interval(T, name if T is X else "y", dtype, learned)
-        return T
-
     def _adopt(self, model: Fitted) -> Self:
         """Take over what ``fit`` has made, all at once."""
         self.network_, self._encoder_layers, self.loss_, self.scaling_, self.optimizer_, self.history_, self.seed_ = model[:-1]
@@ -206,14 +195,25 @@ def compiled() -> Any:
     return engine
 
 
-def second(X: Array, y: Any, dtype: np.dtype[Any], learned: Scaling | None) -> Array:
-    """What a second argument stands for: a target of X's shape; X itself if it is None, or labels that a pipeline hands on."""
-    shape = X.shape if y is None else np.asarray(y).shape
-    if y is None or len(shape) == 1:
-        return X
+def pair(X: Any, y: Any, loss: Loss | None, dtype: np.dtype[Any], learned: Scaling | None, n_features: int | None = None,
+         name: str = "X", exact: bool | None = None) -> tuple[Array, Array]:
+    """Inputs and targets, checked; the inputs twice if y is None, or labels that a pipeline hands on. exact: of ``as_data``."""
+    exact = has_offset(learned) if exact is None else exact
+
+    def limits(name: str) -> inputs.Limits | None:
+        """What the loss asks of a target, in scaled units."""
+        if not isinstance(loss, BinaryCrossEntropy):
+            return None
+        return lambda low, high: inputs.require_unit_interval(low, high, name, dtype, learned)
+
+    shape = None if y is None else np.asarray(y).shape
+    if shape is None or len(shape) == 1:
+        X = inputs.as_data(X, dtype, n_features, name, exact, limits(name))
+        return X, X
+    X = inputs.as_data(X, dtype, n_features, name, exact)
     if shape and shape != X.shape:
         raise ValueError(f"expected y of X's shape {X.shape}, or 1-D (labels, ignored), got shape {shape}")
-    return inputs.as_data(y, dtype, X.shape[1], "y", has_offset(learned))
+    return X, inputs.as_data(y, dtype, X.shape[1], "y", exact, limits("y"))
 
 
 def without_output(network: Network, loss: Loss) -> Network:

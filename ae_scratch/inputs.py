@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,15 @@ from .scaling import BYTES, Scaling, extremes
 from .streaming import blocks, mapping, reserve
 
 
-def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep: Iterable[str] = ()) -> Array:
+Limits = Callable[[Array, Array], Any]  # what may refuse data, told the least and the largest value of each feature
+
+
+def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", keep: Iterable[str] = (),
+              limits: Limits | None = None) -> Array:
     """Return X as a C-contiguous matrix of the given dtype, itself or a copy; X is never written to.
 
     Takes anything NumPy reads as real numbers: lists, data frames, integers, booleans, any memory layout. keep: names of other
-    dtypes to leave as they are; ``as_floats`` converts what is needed of them.
+    dtypes to leave as they are; ``as_floats`` converts what is needed of them. limits: what else is asked of the values.
     Raises TypeError for other content and for sparse matrices; ValueError for complex or masked values, for anything but two
     dimensions, for no rows or columns, for a width other than ``n_features``, and for NaN or infinity.
     """
@@ -27,7 +31,12 @@ def as_matrix(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name:
     _require_shape(array, n_features, name)
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = np.ascontiguousarray(array, array.dtype if array.dtype.name in keep and array.dtype.isnative else dtype)
-    require_finite(matrix, name, column_names(X))
+    if matrix.dtype.kind == "f" or limits:  # one pass for both: of a large file it is the dearest part
+        low, high = extremes(matrix)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            _refuse_first(matrix, name, column_names(X))
+        if limits:
+            limits(low, high)
     return matrix
 
 
@@ -101,14 +110,15 @@ def require_names(X: Any, fitted: Array | None, stacklevel: int) -> None:
         raise ValueError(f"The feature names should match those that were passed during fit: {what}")
 
 
-def as_data(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", exact: bool = False) -> Array:
+def as_data(X: Any, dtype: np.dtype[Any], n_features: int | None = None, name: str = "X", exact: bool = False,
+            limits: Limits | None = None) -> Array:
     """Return X, as ``as_matrix`` does, for a model of that dtype that converts rows when it reads them, by ``as_floats``.
 
     Bytes stay as they are; floats too if they lie in a file, which may be larger than memory. exact: nothing is rounded to the
     model's dtype, since an offset is to be subtracted first.
     """
     floats = ("float32", "float64") if exact or mapping(X) is not None else ()
-    return as_matrix(X, np.dtype(np.float64) if exact else dtype, n_features, name, ("uint8", *floats))
+    return as_matrix(X, np.dtype(np.float64) if exact else dtype, n_features, name, ("uint8", *floats), limits)
 
 
 def as_floats(rows: Any, dtype: np.dtype[Any], scaling: Scaling | None = None) -> Array:
@@ -132,13 +142,11 @@ def output(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
     return out
 
 
-def require_finite(matrix: Array, name: str, names: Array | None = None) -> None:
-    """Raise ValueError if the matrix holds NaN or infinity, and say where; names: of its columns."""
+def _refuse_first(matrix: Array, name: str, names: Array | None) -> None:
+    """Raise ValueError that says where the matrix holds its first NaN or infinity; names: of its columns."""
     first = 0
-    for block in blocks(matrix) if matrix.dtype.kind == "f" else ():
-        finite = np.isfinite(block)
-        if not finite.all():
-            row, column = (int(i) for i in np.argwhere(~finite)[0])
+    for block in blocks(matrix):
+        for row, column in np.argwhere(~np.isfinite(block))[:1].tolist():
             what = "NaN" if np.isnan(block[row, column]) else f"infinity or a value too large for {matrix.dtype}"
             place = f"column {column}" if names is None else f"column {names[column]!r}"
             raise ValueError(f"{name} contains {what}, first in row {first + row}, {place}: "
@@ -146,9 +154,10 @@ def require_finite(matrix: Array, name: str, names: Array | None = None) -> None
         first += len(block)
 
 
-def require_unit_interval(T: Array, name: str, dtype: np.dtype[Any], scaling: Scaling | None) -> None:
-    """Raise ValueError if a target of the binary cross-entropy, read by ``as_floats``, lies outside [0, 1]."""
-    lows, highs = as_floats(np.stack(extremes(T)), dtype, scaling)
+def require_unit_interval(low: Array, high: Array, name: str, dtype: np.dtype[Any], scaling: Scaling | None) -> None:
+    """Raise ValueError if a target of the binary cross-entropy, read by ``as_floats``, has features whose least or largest value
+    lies outside [0, 1]."""
+    lows, highs = as_floats(np.stack([low, high]), dtype, scaling)
     low, high = lows.min(), highs.max()
     if low < 0 or high > 1:
         bytes_like = "scaling='bytes' if these are bytes, " if 0 <= low and high <= BYTES else ""

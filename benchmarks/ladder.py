@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from ae_scratch.kernels import matmul
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 
 from .alone import timed
 from .roofline import peak

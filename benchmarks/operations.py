@@ -10,7 +10,7 @@ from numba import njit
 from ae_scratch.engine import steps
 from ae_scratch.kernels import elementwise
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 
 from .alone import timed
 

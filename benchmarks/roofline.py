@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 from ae_scratch.kernels.memory import aligned_zeros
 from ae_scratch.kernels.simd import cpu_features, fma, lanes, load, store
 

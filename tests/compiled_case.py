@@ -6,7 +6,7 @@ from numba import njit
 from ae_scratch import SGD
 from ae_scratch.engine import driver, steps
 from ae_scratch.engine.tables import DECAY, KINDS
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 from ae_scratch.training import Job
 
 

@@ -13,7 +13,7 @@ from processes import AVX2, AVX512, in_a_new_process
 
 from ae_scratch.kernels import linked, matmul, simd
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 
 pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="other processors, other registers")
 

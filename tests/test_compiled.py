@@ -10,7 +10,7 @@ from numba import njit
 
 from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the vocabulary
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 
 RNG = np.random.default_rng(0)
 

@@ -23,7 +23,7 @@ from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, GaussianNoise, Ide
 from ae_scratch.engine import driver, steps, tables
 from ae_scratch.kernels import matmul, memory, philox, simd
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 from ae_scratch.kernels.file_rows import FileRows
 from ae_scratch.training import Job
 

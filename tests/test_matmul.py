@@ -11,7 +11,7 @@ from numba import njit
 
 from ae_scratch.kernels import matmul, simd
 from ae_scratch.kernels import reference as ops
-from ae_scratch.kernels.compiled import OPTIONS
+from ae_scratch.kernels.inner import OPTIONS
 
 LADDER = {name: njit(**OPTIONS)(getattr(matmul, name)) for name in dir(matmul) if name.startswith("matmul_")}
 UP = [name for name in LADDER if name != "matmul_transposed"]

@@ -11,6 +11,7 @@ from .. import inputs
 from ..kernels.reference import Array
 from ..losses import LOSSES
 from ..pca import principal_components
+from ..scaling import extremes
 from ..streaming import blocks
 from .tables import aligned
 
@@ -71,7 +72,7 @@ def loss_floor(T: Any, loss: str = "binary_crossentropy") -> float:
     T = as_data(T, name="T")
     if loss == "mse":
         return 0.0
-    inputs.require_unit_interval(T, "T", DOUBLE, None)
+    inputs.require_unit_interval(*extremes(T), "T", DOUBLE, None)
     return _mean(lambda rows: _cross_entropy(rows, rows), T)
 
 

@@ -15,8 +15,9 @@ from .. import network
 from ..kernels import compiled_noise, philox  # noqa: F401  compiled_noise teaches Numba how philox makes noise
 from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
-from ..kernels.compiled import INNER, OPTIONS, inlined, jit
+from ..kernels.compiled import inlined, jit
 from ..kernels.file_rows import read_row
+from ..kernels.inner import INNER, OPTIONS
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is

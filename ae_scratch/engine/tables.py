@@ -19,7 +19,8 @@ from numba.extending import (NativeValue, intrinsic, lower_getattr_generic, mode
 from numba.np.arrayobj import populate_array
 
 from .. import layers as formulas
-from ..kernels.compiled import INNER, inlined, jit
+from ..kernels.compiled import inlined, jit
+from ..kernels.inner import INNER
 from ..kernels.reference import Array
 from ..kernels.simd import matrix, part, view
 from ..penalties import KLActivity, L1Activity

@@ -16,11 +16,9 @@ from numba.extending import overload
 
 from . import elementwise, philox
 from . import reference as ops
+from .inner import INNER
 from .linked import product
 from .simd import lanes, load, matrix, total, vector
-
-OPTIONS = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity, as in NumPy; no fast-math flag anywhere
-INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # for compiled callers only: a fifth less to compile
 
 
 def jit(function: Any) -> Any:

@@ -23,13 +23,12 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
+from .inner import INNER
 from .simd import bits, fma, number
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Lets compiled code call a function that stays plain Python for everyone else.
-OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-compiled: Callable[[F], F] = register_jitable(**OPTIONS)
+compiled: Callable[[F], F] = register_jitable(**INNER)  # a function that stays plain Python for everyone else
 
 # All of them float32: one Python number would turn a formula into float64, at half the lanes. Integers go back to int32 likewise.
 ZERO, QUARTER, HALF, ONE, TWO, INFINITY = map(np.float32, (0, 0.25, 0.5, 1, 2, np.inf))
@@ -159,7 +158,7 @@ def _by_precision(single: Callable[..., Any], double: Callable[..., Any], x: Any
     return (single if isinstance(x, np.float32) else double)(x, *others)
 
 
-@overload(_by_precision, strict=False, jit_options=OPTIONS)
+@overload(_by_precision, strict=False, jit_options=INNER)
 def _by_type(single: Any, double: Any, x: Any, *others: Any) -> Any:
     if x == types.float32:
         return lambda single, double, x, *others: single(x, *others)

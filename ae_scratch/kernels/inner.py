@@ -1,0 +1,61 @@
+"""Compiled functions that only compiled functions call: parts of their callers, with no machine code of their own.
+
+Numba optimises every function by itself and makes machine code of it, also if it is then made a part of its callers, where it is
+optimised again. Here that is done once, for the function that Python calls: its compilation takes a fifth less time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import _dynfunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
+
+
+class InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a function and of all that it calls, to be linked into its callers as it is."""
+
+    def _optimize_final_module(self) -> None:
+        """Left to the callers."""
+
+    def _finalize_final_module(self) -> None:
+        """As Numba's own, without handing the code to the engine, which would make machine code of it."""
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class InnerLowering(NativeLowering):  # type: ignore[misc]
+    """Numba's translation to LLVM's language, into such a library."""
+
+    _name = "inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = InnerLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags = state.flags.copy()
+        state.flags.no_compile = True
+        super().run_pass(state)
+        code = state.cr.fndesc
+        # what compiled callers know the function by: a Python function that cannot be called
+        handle = _dynfunc.make_function(code.lookup_module(), code.qualname, "", 0, state.cr.env, (state.library,))
+        state.targetctx.insert_user_function(handle, code, [state.library])
+        state.cr = state.cr._replace(cfunc=handle)
+        return True
+
+
+class InnerCompiler(CompilerBase):  # type: ignore[misc]
+    """Numba's compiler but for its last step."""
+
+    def define_pipelines(self) -> list[Any]:
+        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline.passes = [(InnerLowering if step is NativeLowering else step, why) for step, why in pipeline.passes]
+        pipeline.finalize()
+        return [pipeline]
+
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity, as in NumPy; no fast-math flag anywhere
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler}
