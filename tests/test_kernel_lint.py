@@ -183,8 +183,8 @@ def test_B2_what_threads_run_is_found():
 
 
 PLANTED = {
-    "fastmath": ("kernels/compiled.py", '"error_model": "numpy"}', '"error_model": "numpy", "fastmath": True}'),
-    "a flag": ("kernels/matmul.py", 'OPTIONS = {', 'OPTIONS = {"fastmath": {"reassoc"}, '),
+    "fastmath": ("kernels/inner.py", '"error_model": "numpy"}', '"error_model": "numpy", "fastmath": True}'),
+    "a flag": ("kernels/matmul.py", "register_jitable(", 'register_jitable(fastmath={"reassoc"}, '),
     "a keyword": ("engine/steps.py", "@cached_jit(**OPTIONS,", "@cached_jit(fastmath=True, **OPTIONS,"),
     "parallel": ("engine/steps.py", "@cached_jit(**OPTIONS,", "@cached_jit(parallel=True, **OPTIONS,"),
     "prange": ("kernels/compiled.py", "for i in range(C.shape[0])", "for i in numba.prange(C.shape[0])"),

@@ -61,7 +61,7 @@ def test_noise_wants_floats_and_numbers_in_order():
 
 
 def test_what_errors_and_scalings_say():
-    assert str(DivergedError("diverged", 1, 2)) == "diverged"
+    assert str(DivergedError("diverged", 1, 2, "loss")) == "diverged"
     assert (repr(Scaling(255.0)), repr(Scaling(np.ones(2), np.zeros(2)))) == ("Scaling(255)", "Scaling(per feature)")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import resource
 import subprocess
@@ -141,7 +142,7 @@ def failures(job, model, folder, allocator):
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in JOBS])
 def test_L4_every_array_may_find_no_memory(tmp_path, allocator, name, scaling):
     model, other = prepared(tmp_path, scaling), prepared(tmp_path, scaling)
-    assert failures(JOBS[name], model, tmp_path, allocator) > 0
+    assert failures(JOBS[name], model, tmp_path, allocator) > 0 or name == "export"  # which makes none
     JOBS[name](other, tmp_path)
     assert state(model) == state(other)  # after all these failures, what is made is what is made without any
 
@@ -362,4 +363,9 @@ def test_L4_memory_does_not_grow(tmp_path, kind, count):
 
 def test_L4_a_leak_is_found_out():
     leaked = []
-    assert growth(lambda: leaked.append(b"x" * 20000 + os.urandom(1)), 1000) > 2**20
+
+    def leak():
+        leaked.append(mmap.mmap(-1, 20000))  # pages of its own: what this process has given back is not used again
+        leaked[-1].write(bytes(20000))
+
+    assert growth(leak, 1000) > 2**20
