@@ -115,7 +115,7 @@ def test_gzip_is_told_by_content_not_name(tmp_path):
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_f4_plain_census(tmp_path, kind):
+def test_F4_plain_census(tmp_path, kind):
     """Every truncation, single-bit flip and tail: what the oracle reads, or DataFormatError where it refuses."""
     content = encode(*SMALL[kind])
     mutants = flips(content) + cuts(content) + [content + b"\0", content + content]
@@ -126,7 +126,7 @@ def test_f4_plain_census(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_f4_gzip_census(tmp_path, kind):
+def test_F4_gzip_census(tmp_path, kind):
     """The same for gzip, where nothing may change in silence: the very data (header bits without meaning) or DataFormatError."""
     def wrong(reader):
         return [mutant for mutant in mutants if outcome(reader, tmp_path / "digits.gz", mutant) not in (None, decode(content))]
@@ -141,7 +141,7 @@ def test_f4_gzip_census(tmp_path, kind):
     assert 0 < sum(map(bool, outcomes)) < 8 * len(b"..........digits\0.")  # only flips in header and padding are
 
 
-def test_f4_random_headers(tmp_path):
+def test_F4_random_headers(tmp_path):
     """Structured mutants: any type, any rank, sizes from none to the largest, 0 to 8 bytes of data."""
     rng = random.Random(4)
     accepted = 0
@@ -157,7 +157,7 @@ def test_f4_random_headers(tmp_path):
     assert accepted > 30
 
 
-def test_f4_sizes_do_not_wrap_around(tmp_path):
+def test_F4_sizes_do_not_wrap_around(tmp_path):
     shape = (4, 242243305, 49477, 384773)
     assert math.prod(shape) == 2**64 + 4
     assert outcome(read_idx, tmp_path / "digits", struct.pack(">HBB4I", 0, 8, 4, *shape) + b"four") is None
@@ -165,12 +165,12 @@ def test_f4_sizes_do_not_wrap_around(tmp_path):
 
 @pytest.mark.parametrize("data", [b"", b"\x1f", b"\x1f\x8b", gzip.compress(b"", mtime=0), gzip.compress(b"\0\0\x08", mtime=0),
                                   b"<html></html>"])
-def test_f4_no_data_at_all(tmp_path, data):
+def test_F4_no_data_at_all(tmp_path, data):
     assert outcome(read_idx, tmp_path / "digits.gz", data) is None
 
 
 @pytest.mark.parametrize("ndim", [0, 33, 255])
-def test_f4_ranks_numpy_has_not(tmp_path, ndim):
+def test_F4_ranks_numpy_has_not(tmp_path, ndim):
     assert outcome(read_idx, tmp_path / "digits", encode(0x08, (1,) * ndim, (7,))) is None
 
 
@@ -184,7 +184,7 @@ MIB = 1024**2
     (16 * MIB, 16 * MIB, MIB),  # an honest one, but too large
 ])
 @pytest.mark.parametrize("packed", [False, True])
-def test_f4_bombs_take_no_memory(tmp_path, announced, present, max_bytes, packed):
+def test_F4_bombs_take_no_memory(tmp_path, announced, present, max_bytes, packed):
     def read():
         with pytest.raises(DataFormatError, match="expected .* found"):
             read_idx(path, max_bytes)

@@ -337,14 +337,14 @@ def faulty(server, monkeypatch, request):
 
 
 @pytest.mark.parametrize("faulty", FAULTS, indirect=True)
-def test_f5_one_faulty_mirror(faulty):
+def test_F5_one_faulty_mirror(faulty):
     got = mnist.load_mnist(download=True)
     assert got.name == "MNIST" and f"two/{FIRST}.gz" in faulty.requests
     assert files_below(mnist.cache_folder()) == sorted(f"{stem}.gz" for stem in STEMS)
 
 
 @pytest.mark.parametrize("faulty", FAULTS, indirect=True)
-def test_f5_both_mirrors_faulty(faulty):
+def test_F5_both_mirrors_faulty(faulty):
     """One typed error that names both mirrors and the reason of each; nothing left behind."""
     faulty.routes[f"two/{FIRST}.gz"] = 418
     with pytest.raises(DownloadError) as caught:
@@ -354,7 +354,7 @@ def test_f5_both_mirrors_faulty(faulty):
     assert files_below(mnist.cache_folder()) == []
 
 
-def test_f5_endless_answer_is_not_awaited(server, monkeypatch):
+def test_F5_endless_answer_is_not_awaited(server, monkeypatch):
     """The client hangs up after its limit: long before 64 MiB, more than the buffers between the two hold, are sent."""
     def endless(handler):
         try:
@@ -397,7 +397,7 @@ def test_redirect_within_https_is_followed(server):
 
 
 @pytest.mark.parametrize("hops", [1, 2])
-def test_f5_redirect_to_http_is_refused(server, http_server, hops):
+def test_F5_redirect_to_http_is_refused(server, http_server, hops):
     """Also behind a permitted redirect; the plain server would give the right file."""
     server.routes["hop"] = redirect(f"{http_server.url}{FIRST}.gz")
     for mirror in "one", "two":
@@ -407,14 +407,14 @@ def test_f5_redirect_to_http_is_refused(server, http_server, hops):
     assert http_server.requests == [] and files_below(mnist.cache_folder()) == []
 
 
-def test_f5_unknown_certificate_is_refused(server, tmp_path):
+def test_F5_unknown_certificate_is_refused(server, tmp_path):
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     with pytest.raises(DownloadError, match="CERTIFICATE_VERIFY_FAILED"):
         mnist.load_mnist(download=True)
     assert server.requests == [] and files_below(mnist.cache_folder()) == []
 
 
-def test_f5_real_table():
+def test_F5_real_table():
     assert tuple(SHA256) == STEMS and all(re.fullmatch("[0-9a-f]{64}", digest) for digest in SHA256.values())
     assert len(MIRRORS) == 2 and all(re.fullmatch(r"https://[a-z0-9.-]+/.*/", mirror) for mirror in MIRRORS)
 
@@ -423,7 +423,7 @@ def test_f5_real_table():
     (KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "No space left on device"), DownloadError)])
 @pytest.mark.parametrize("target, name", [(http.client.HTTPResponse, "read"), (os, "fsync"), (os, "replace")])
 @pytest.mark.parametrize("files_before", [0, 1])
-def test_f5_interruption_leaves_nothing_behind(server, monkeypatch, target, name, error, expected, files_before):
+def test_F5_interruption_leaves_nothing_behind(server, monkeypatch, target, name, error, expected, files_before):
     """At each stage of the first or the second file; a later call fetches only what is missing."""
     def interrupt(*args):
         if len(server.requests) <= files_before:
@@ -474,7 +474,7 @@ def test_no_home_to_download_to(server, tmp_path, monkeypatch):
     assert files_below(tmp_path / "work") == [] and server.requests == []
 
 
-def test_f5_parallel_downloads(server, tmp_path):
+def test_F5_parallel_downloads(server, tmp_path):
     """Eight processes ask for the first file before any gets it: all end with the data, and one good file each is left."""
     def together(handler):
         meeting.wait(60)
