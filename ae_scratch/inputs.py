@@ -6,7 +6,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -142,16 +142,15 @@ def output(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
     return out
 
 
-def _refuse_first(matrix: Array, name: str, names: Array | None) -> None:
-    """Raise ValueError that says where the matrix holds its first NaN or infinity; names: of its columns."""
-    first = 0
-    for block in blocks(matrix):
-        for row, column in np.argwhere(~np.isfinite(block))[:1].tolist():
-            what = "NaN" if np.isnan(block[row, column]) else f"infinity or a value too large for {matrix.dtype}"
-            place = f"column {column}" if names is None else f"column {names[column]!r}"
-            raise ValueError(f"{name} contains {what}, first in row {first + row}, {place}: "
-                             "remove or replace such values")
+def _refuse_first(matrix: Array, name: str, names: Array | None) -> NoReturn:
+    """Raise ValueError that says where the matrix holds its first NaN or infinity, which it has; names: of its columns."""
+    first, left = 0, blocks(matrix)
+    while np.isfinite(block := next(left)).all():
         first += len(block)
+    row, column = np.argwhere(~np.isfinite(block))[0].tolist()
+    what = "NaN" if np.isnan(block[row, column]) else f"infinity or a value too large for {matrix.dtype}"
+    place = f"column {column}" if names is None else f"column {names[column]!r}"
+    raise ValueError(f"{name} contains {what}, first in row {first + row}, {place}: remove or replace such values")
 
 
 def require_unit_interval(low: Array, high: Array, name: str, dtype: np.dtype[Any], scaling: Scaling | None) -> None:

@@ -138,7 +138,7 @@ def train_epoch(job: Job, epoch: int, progress: Progress | None, saving: Saving,
         figures, stop = take_step(job, X, T, grads), interrupted.is_set()
         last, due = step == len(batches), saving.due(1)
         if not all_finite(figures) or ((stop or last or due) and problem(job, figures)):
-            replay(job, good, epoch, step, lambda step: take_step(job, *batch_of(job, epoch, batches[step]), grads))
+            figures = replay(job, good, epoch, step, lambda step: take_step(job, *batch_of(job, epoch, batches[step]), grads))
         sums += len(X) * figures[0], len(X) * figures[1], len(X)
         if progress:
             progress.batch(epoch, step / len(batches), sums[:2].sum() / sums[2])
@@ -239,9 +239,9 @@ class Checkpoint:
                 setattr(self.job.optimizer, name, value)
 
 
-def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[int], Array]) -> None:
+def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[int], Array]) -> Array:
     """Go back to the checkpoint, take the steps to before ``stop`` again, with a closer look, and raise DivergedError before
-    the first bad one.
+    the first bad one; return the last one's figures if none is bad, as where data that are read again have changed.
 
     A value that is not finite stays so, step by step: hence training looks at parameters and moments now and then only, and
     comes here when it finds one, or an objective that is not finite. take: takes a step and returns its figures.
@@ -257,16 +257,15 @@ def replay(job: Job, good: Checkpoint, epoch: int, stop: int, take: Callable[[in
             where = f"the {layer}" if layer in ("inputs", "loss", "penalty") else f"layer {layer}"
             raise DivergedError(f"training diverged: {what} is no longer finite in {where}, epoch {epoch + 1}, step {step + 1}; "
                                 "try a smaller learning_rate, or inputs of a smaller scale", epoch=epoch, step=step, layer=layer)
+    return figures
 
 
-def bad_parameter(job: Job) -> str | None:
-    """Return the name of the first layer that has a parameter, or a moment of one, that is not finite."""
+def bad_parameter(job: Job) -> str:
+    """Return the name of the first layer that has a parameter, or a moment of one, that is not finite: one has."""
     params, optimizer = job.network.params, vars(job.optimizer).values()
-    for vector in (params.vector, *(array for array in optimizer if isinstance(array, np.ndarray))):
-        for name, array in Arrays(params.shapes, params.dtype, vector).items():
-            if not all_finite(array):
-                return name.rpartition(".")[0]
-    return None
+    vectors = params.vector, *(array for array in optimizer if isinstance(array, np.ndarray))
+    return next(name.rpartition(".")[0] for vector in vectors
+                for name, array in Arrays(params.shapes, params.dtype, vector).items() if not all_finite(array))
 
 
 def bad_output(job: Job, epoch: int, step: int, figures: Array) -> str:

@@ -1,12 +1,16 @@
-"""What holds for every test: one BLAS thread, and strict floating point."""
+"""What holds for every test: one BLAS thread, strict floating point, and Ctrl-C as in a terminal."""
 
 import os
+import signal
 
 # Small products gain nothing from a second thread, and two that wait for each other on a busy machine take many times longer.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# What a shell runs in the background, and all that it starts, would ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,11 @@ AVX512 = {"NUMBA_CPU_NAME": "skylake-avx512",
 SECONDS = 300  # after which a process is taken for hung: far more than any of them needs, on a busy machine too
 
 
+def unmeasured():
+    """The environment for a process whose files are to be cut short: without coverage, whose file would be cut as well."""
+    return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+
+
 def in_a_new_process(module, expression, environment=None, before=""):
     """What an expression prints in which ``t`` is one of these test modules, after some statements."""
     here = os.path.dirname(__file__)

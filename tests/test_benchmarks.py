@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ae_scratch import cli
+from ae_scratch.cli import bench
 from benchmarks import __main__ as command
 from benchmarks import contestants, machine, race, report, roofline, training
 from benchmarks.contestants import Contestant
@@ -241,6 +242,16 @@ def test_ae_scratch_bench_without_the_repository(tmp_path):
     assert done.returncode == 1 and "source repository" in done.stderr
     help = subprocess.run([sys.executable, "-m", "ae_scratch", "bench", "--help"], **run)
     assert help.returncode == 0 and "usage: ae-scratch bench" in help.stdout and "source repository" in help.stdout
+
+
+def test_ae_scratch_bench_looks_beside_itself_then_in_the_current_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "__file__", str(tmp_path / "site-packages/ae_scratch/cli/bench.py"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench", "epoch"]) == 1 and "source repository" in capsys.readouterr().err
+    assert cli.main(["bench", "--help"]) == 0 and "usage: ae-scratch bench" in capsys.readouterr().out
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/__main__.py").write_text("import sys; sys.exit(7 if sys.argv[1:] == ['epoch', '--quick'] else 0)")
+    assert cli.main(["bench", "epoch", "--quick"]) == 7
 
 
 def test_the_readme_says_what_was_measured():

@@ -236,3 +236,16 @@ def test_B3_an_edited_source_is_never_stale(tmp_path, own):
     source.write_text(source.read_text().replace("zero if X[i, j] < zero else X[i, j]", "zero - X[i, j]"))
     compiled, after = run()
     assert compiled == "True" and after != before and run() == ["False", after]
+
+
+def test_a_folder_that_cannot_be_removed_is_left(folder, monkeypatch):
+    def refused(path):
+        tried.append(path.name)
+        raise PermissionError
+    tried = []
+    for name in "mine", "old", "older":
+        (folder / name).mkdir(parents=True)
+        os.utime(folder / name, (0, 0))
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    cache.sweep(folder / "mine")
+    assert sorted(tried) == ["old", "older"] and len(list(folder.iterdir())) == 3

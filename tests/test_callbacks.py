@@ -1,11 +1,13 @@
 """Validation, early stopping and what else looks at a training between two epochs, with both engines."""
 
 import csv
+import signal
+import sys
 
 import numpy as np
 import pytest
 
-from ae_scratch import Autoencoder, DivergedError, GaussianNoise
+from ae_scratch import Autoencoder, DivergedError, GaussianNoise, callbacks
 from ae_scratch.callbacks import CSVLogger, EarlyStopping, LearningRateSchedule, ModelCheckpoint
 
 RNG = np.random.default_rng(0)
@@ -216,3 +218,35 @@ def test_checkpoints_are_the_best_model(tmp_path):
         X[:16], validation_data=X_VAL, callbacks=[ModelCheckpoint(path), lambda t: states.append(state(t.model))])
     best = int(np.argmin(fitted.history_["val_objective"]))
     assert best < 11 and state(Autoencoder.load(path)) == states[best]
+
+
+class Interrupting:
+    """Ctrl-C in the last moments of a fit, when all epochs are done."""
+
+    def __call__(self, training):
+        pass
+
+    def end(self, training):
+        signal.raise_signal(signal.SIGINT)
+
+
+@ENGINES
+def test_ctrl_c_when_all_epochs_are_done_is_not_lost_and_neither_is_the_model(engine):
+    got, expected = model(engine=engine), model(engine=engine).fit(X)
+    with pytest.raises(KeyboardInterrupt):
+        got.fit(X, callbacks=[Interrupting()])
+    assert state(got) == state(expected) and got.history_ == expected.history_
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits for the size of files as Linux has them")
+def test_a_line_of_a_log_for_which_there_is_no_room_is_not_begun(tmp_path):
+    resource = pytest.importorskip("resource")
+    path, limits = tmp_path / "log.csv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    path.write_bytes(b"epoch,loss\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (14, limits[1]))  # room for three bytes
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            callbacks._append(path, b"1,0.5\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"epoch,loss\n"

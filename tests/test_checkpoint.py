@@ -1,6 +1,7 @@
 """A training that was stopped, wherever that was, goes on to the bits of one that never was."""
 
 import hashlib
+import json
 import os
 import signal
 import statistics
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from ae_scratch import (SGD, Autoencoder, CheckpointError, DataFormatError, GaussianNoise, MaskingNoise, SaltAndPepperNoise,
-                        checkpoints, cli, safetensors, training)
+                        checkpoints, cli, persistence, safetensors, training)
 from ae_scratch.callbacks import CSVLogger, EarlyStopping, LearningRateSchedule, ModelCheckpoint
 from interruptions import Shared, struck
 
@@ -402,17 +403,22 @@ class LateEvent(threading.Event):
         return super().is_set()
 
 
+def test_sums_of_another_shape_are_no_checkpoint(path):
+    state = {"epoch": 0, "step": 2, "ended": False, "best": [], "data": {}}
+    persistence.save(model().fit(X), path, {"checkpoint": json.dumps(state)}, {"checkpoint.sums": np.zeros((2, 2))})
+    with pytest.raises(DataFormatError, match="expected checkpoint.sums with three columns"):
+        model().fit(X, checkpoint=path, resume=True)
+
+
 # ---- the command line ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """The beginning of a command, in a folder with data, where Ctrl-C is Python's."""
+    """The beginning of a command, in a folder with data."""
     monkeypatch.chdir(tmp_path)
     np.save("X.npy", X)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield "train X.npy --engine numpy --seed 3 --hidden-sizes 5 --code-size 2 --batch-size 8".split()
-    signal.signal(signal.SIGINT, before)
+    return "train X.npy --engine numpy --seed 3 --hidden-sizes 5 --code-size 2 --batch-size 8".split()
 
 
 @POSIX
@@ -433,6 +439,14 @@ def test_L3_an_interrupted_command_says_where_to_go_on(data, capsys, monkeypatch
     assert (position.epoch, position.step) == (1, 4) and not os.path.exists("m")
     assert cli.main([*command, "m"]) == 0 and cli.main([*data, "-q", "-o", "expected"]) == 0
     assert digest(Autoencoder.load("m")) == digest(Autoencoder.load("expected"))
+
+
+def test_an_interruption_before_there_is_a_checkpoint_tells_of_none(data, capsys, monkeypatch):
+    def interrupting(*arguments, **settings):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(Autoencoder, "fit", interrupting)
+    assert cli.main([*data, "--checkpoint", "run.ckpt", "-q", "-o", "m"]) == 130
+    assert capsys.readouterr().err == "interrupted\n" and os.listdir() == ["X.npy"]
 
 
 def test_the_command_refuses_what_fit_refuses(data, capsys):

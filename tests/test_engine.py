@@ -12,13 +12,14 @@ import numpy as np
 import oracle
 import pytest
 from cases import Case, agree
+from numba import types
 from test_kernel_lint import ROOTS, Source, texts
 
 import ae_scratch
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
                         L1Activity, MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh, TiedDense)
 from ae_scratch import training
-from ae_scratch.engine import driver
+from ae_scratch.engine import driver, tables
 from ae_scratch.training import Job
 
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
@@ -279,7 +280,6 @@ def test_divergence_says_when():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 def test_ctrl_c_stops_between_chunks(monkeypatch):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests were started with the signal ignored
     chunks, original = [], driver.Engine.run
 
     def interrupting(*arguments):
@@ -294,6 +294,37 @@ def test_ctrl_c_stops_between_chunks(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         trained(task, epochs=50)
     assert len(chunks) == 2 and np.isfinite(task.network.params.vector).all()
+
+
+def test_ctrl_c_in_the_last_moments_is_not_lost():
+    class Late:
+        def batch(self, *_):
+            pass
+
+        def epoch(self, epoch, figures):
+            signal.raise_signal(signal.SIGINT)
+    task, history = job(), {}
+    with pytest.raises(KeyboardInterrupt):
+        driver.train(task, 1, history, Late(), threads=1)
+    expected, figures = trained(job(), epochs=1)
+    assert task.network.params.vector.tobytes() == expected.tobytes() and history == figures
+
+
+@pytest.mark.parametrize("failing", range(2))
+def test_an_error_in_any_thread_is_raised_when_all_are_done(failing):
+    done = []
+
+    def function(number):
+        if number == failing:
+            raise MemoryError(number)
+        done.append(number)
+    with pytest.raises(MemoryError, match=str(failing)):
+        driver.in_threads(function, lambda threads: [(number,) for number in range(threads)], 2)
+    assert done == [1 - failing]
+
+
+def test_the_length_of_other_things_is_left_to_numba():
+    assert tables._len(types.UniTuple(types.intp, 2)) is None
 
 
 @pytest.mark.parametrize("total, threads, unit, expected", [

@@ -1,5 +1,6 @@
 """The exercises: solutions are judged right, every common mistake gets its hint, and ``compare`` tells right from wrong."""
 
+import pathlib
 import runpy
 import subprocess
 import sys
@@ -8,14 +9,13 @@ import numpy as np
 import pytest
 
 from ae_scratch import compare, exercises
+from ae_scratch.exercises import solutions as module
 from ae_scratch.exercises.problems import problems
 
 
 @pytest.fixture(scope="module")
-def solutions(tmp_path_factory):
-    path = tmp_path_factory.mktemp("exercises") / "solutions.py"
-    path.write_text(exercises.text(solutions=True), encoding="utf-8")
-    return runpy.run_path(str(path))
+def solutions():
+    return vars(module)
 
 
 def verdicts(solutions, name, answer):
@@ -35,6 +35,7 @@ def test_the_solutions_are_right(solutions):
 
 def test_the_exercises_are_the_solutions_without_answers():
     empty, full = exercises.text(), exercises.text(solutions=True)
+    assert full == pathlib.Path(module.__file__).read_text(encoding="utf-8")
     assert empty.count("raise NotImplementedError  # your answer") == len(problems()) == 10
     assert {line for line in empty.splitlines()} - {line for line in full.splitlines()} == {
         "    raise NotImplementedError  # your answer"}
@@ -58,12 +59,49 @@ def test_the_answers_do_not_depend_on_the_library_alone(solutions):
     *cache, _ = solutions["autoencoder_forward"](X, W1, b1, W2, b2, lam)
     _, dW2, db2, _, _, dW1, db1 = solutions["autoencoder_backward"](X, W1, W2, lam, *cache)
     for array, gradient in ((W1, dW1), (b1, db1), (W2, dW2), (b2, db2)):
-        for i in np.ndindex(array.shape):
-            value, ends = array[i], []
-            for array[i] in (value + 1e-6, value - 1e-6):
-                ends.append(f())
-            array[i] = value
-            assert gradient[i] == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-8)
+        assert gradient == pytest.approx(differences(f, array), abs=1e-8)
+
+
+def differences(f, array):
+    """The derivatives of f() with respect to the numbers of an array that it reads, to 1e-8: central differences."""
+    slopes = np.empty_like(array)
+    for i in np.ndindex(array.shape):
+        value, ends = array[i], []
+        for array[i] in (value + 1e-6, value - 1e-6):
+            ends.append(f())
+        array[i] = value
+        slopes[i] = (ends[0] - ends[1]) / 2e-6
+    return slopes
+
+
+PENALTIES = {"l1": (0.3,), "kl": (0.5, 0.2)}
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "squared_error", "cross_entropy", *PENALTIES, "tied"])
+def test_each_solution_is_the_derivative_of_what_stands_above_it(solutions, name):
+    """Of sum(dY * Y), plus the penalty, which has the gradient dY at Y; a loss is one number."""
+    rng = np.random.default_rng(1)
+    A, other = rng.uniform(0.1, 0.9, (5, 4)), rng.uniform(size=(5, 4))  # targets, or gradients that come in
+    forward, backward = solutions[f"{name}_forward"], solutions[f"{name}_backward"]
+    if name == "tied":
+        W, b1, b2 = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=4)
+        f, code = lambda: np.sum(other * forward(A, W, b1, b2)[1]), forward(A, W, b1, b2)[0]
+        pairs = zip((W, b1, b2), backward(other, A, W, code))
+    elif name in PENALTIES:
+        f = lambda: np.sum(other * forward(A, *PENALTIES[name])[0]) + forward(A, *PENALTIES[name])[1]  # noqa: E731
+        pairs = [(A, backward(other, A, *PENALTIES[name]))]
+    elif name in ("squared_error", "cross_entropy"):
+        f, pairs = lambda: forward(A, other), [(A, backward(A, other))]
+    else:
+        f, pairs = lambda: np.sum(other * forward(A)), [(A, backward(other, forward(A)))]
+    for array, gradient in pairs:
+        assert gradient == pytest.approx(differences(f, array), abs=1e-8)
+
+
+def test_the_solutions_judge_themselves(capsys):
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(module.__file__, run_name="__main__")
+    assert done.value.code == 0 and capsys.readouterr().out.endswith("20 of 20 answers are right\n")
 
 
 MISTAKES = {
@@ -176,6 +214,8 @@ def test_what_stands_in_for_a_right_intermediate_is_named(solutions):
 def test_behind_what_is_no_such_array_everything_is_held_against_the_right_one(solutions, nonsense):
     kinds, _ = whole(solutions, lambda mine, X, W2, lam, code: mine.update(dcode=nonsense))
     assert kinds == [*3 * ["ok"], "wrong", *3 * ["ok"]]
+    kinds, found = whole(solutions, lambda mine, X, W2, lam, code: mine.update(dcode=nonsense, dz1=-mine["dz1"]))
+    assert kinds == [*3 * ["ok"], "wrong", "wrong", *2 * ["ok"]] and "the sign is wrong" in found[4].hint
 
 
 def test_arguments_are_copies(solutions):

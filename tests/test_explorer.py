@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from browser import Browser, missing
 
-from ae_scratch import Autoencoder, GaussianNoise, NotFittedError, SaltAndPepperNoise
+from ae_scratch import Autoencoder, GaussianNoise, MaskingNoise, NotFittedError, SaltAndPepperNoise
 from ae_scratch.cli import main
 from ae_scratch.datasets import as_rows, make_digits
 from ae_scratch.explorer import LIMIT, export
+from ae_scratch.explorer.description import describe
 
 IMAGES, LABELS = make_digits(200, 0)
 IMAGES = as_rows(IMAGES)
@@ -436,3 +437,27 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(phone, tmp_path, name):
         phone.drag("#drawing", (0.3, 0.5), (0.7, 0.5))
         assert phone.run("return state.sample === null && Math.max(...state.x) === model.levels[1]")
     assert phone.complaints() == []
+
+
+# ---- what the page is told ------------------------------------------------------------------------------------------------
+
+
+def described(X, labels=None, **settings):
+    return describe(Autoencoder(**{"hidden_sizes": (), "code_size": 2, "epochs": 1, "engine": "numpy", "random_state": 0,
+                                   **settings}).fit(X), X, labels)
+
+
+def test_masking_noise_is_the_models_own():
+    noise = described(IMAGES, noise=MaskingNoise(0.3))["noise"]
+    assert (noise["kind"], noise["trained"]) == ("masking", 0.3)
+
+
+def test_rows_that_cannot_be_targets_show_no_step():
+    ae = Autoencoder((), 2, epochs=1, engine="numpy", random_state=0).fit(IMAGES)
+    assert describe(ae, IMAGES)["step"]["row"] == 0 and describe(ae, IMAGES + 2)["step"] is None
+
+
+def test_whole_numbers_are_shown_as_such():
+    labels = described(TABLE, np.arange(100) % 3 + 7.0, scaling="minmax")["samples"]["labels"]
+    assert labels[:4] == ["7", "8", "9", "7"]
+    assert described(TABLE, np.arange(100) % 3 + 0.5, scaling="minmax")["samples"]["labels"][:2] == ["0.5", "1.5"]

@@ -119,6 +119,61 @@ def test_F1_no_source_can_run_data():
         assert len(code_that_runs_data(line)) == 1, line
 
 
+# ---- content that does not fit together, with the right hash -----------------------------------------------------------
+
+DENSE = {"kind": "Dense", "name": "0", "n_in": 3, "n_out": 2}
+TIED = {"kind": "TiedDense", "name": "1", "source": "0"}
+W, B2, B3 = np.ones((3, 2)), np.zeros(2), np.zeros(3)
+
+
+@pytest.mark.parametrize("layers, arrays, message", [
+    ([{**DENSE, "n_in": 4}], {"0.W": W, "0.b": B2}, "its layers and its arrays do not fit together"),
+    ([DENSE], {"0.W": W, "0.b": B2, "1.b": B3}, "its layers and its arrays do not fit together"),
+    ([DENSE, TIED, {**TIED, "name": "2", "source": "1"}], {"0.W": W, "0.b": B2, "1.b": B3, "2.b": B2},
+     "expected the source of 2 to be a Dense, got TiedDense"),
+    ([DENSE], {"0.W": W, "0.b": B2 * np.nan}, "0.b contains NaN or infinity"),
+    ([DENSE], {"0.W": W, "0.b": B3}, r"expected 0.b as floats of shape \(2,\), got float64 \(3,\)")])
+def test_F2_networks_that_do_not_fit_together(path, layers, arrays, message):
+    good = [DENSE, TIED], {"0.W": W, "0.b": B2, "1.b": B3}
+    layout.write(path, "network", {"layers": json.dumps(good[0])}, good[1])
+    assert Network.load(path).widths == [3, 2, 3]
+    layout.write(path, "network", {"layers": json.dumps(layers)}, arrays)
+    with pytest.raises(DataFormatError, match=message):
+        Network.load(path)
+
+
+def other_size(header, data):
+    header["__metadata__"]["settings"] = header["__metadata__"]["settings"].replace('"code_size": 2', '"code_size": 3')
+    return data
+
+
+def no_optimizer(header, data):
+    header["__metadata__"]["optimizer"] = json.dumps({"settings": {"kind": "float", "value": "inf"}, "numbers": {}})
+    return data
+
+
+def no_string(header, data):
+    header["__metadata__"]["seed"] = 7
+    return data
+
+
+def no_offset(header, data):
+    begin, stop = header["scaling.offset"]["data_offsets"]
+    return data[:begin] + np.full((stop - begin) // 8, np.nan).tobytes() + data[stop:]
+
+
+@pytest.mark.parametrize("change, message", [
+    (other_size, r"its settings ask for encoder.1.W of shape \(3, 3\), got \(3, 2\)"),
+    (no_optimizer, "expected the state of an optimizer, got inf"), (no_string, "expected strings in its metadata"),
+    (no_offset, "scaling.offset contains NaN or infinity")])
+def test_F2_models_that_do_not_fit_together(path, change, message):
+    fitted(scaling="minmax").save(path)
+    header, data = taken_apart(path.read_bytes())
+    path.write_bytes(put_together(header, change(header, data)))
+    with pytest.raises(DataFormatError, match=message):
+        Autoencoder.load(path)
+
+
 # ---- cut short, or with another bit -------------------------------------------------------------------------------------
 
 

@@ -123,7 +123,7 @@ HOSTILE = [
         "(3, 5)", "(3, 3)", "(-3, -4)", "(0, 4)", "(3, 0)", "(2**62, 4)", "(4611686018427387904, 4)",
         "(18446744073709551617, 12)", "(6148914691236517206, 12)", "(12,)", "()", "3, 4", "[3, 4]", "(3.0, 4)", "('3', 4)",
         "None", "(3, 4, 0)", f"({'1, ' * 99} 12)",
-        "(" * DEEP, "-" * DEEP + "1", "(" + "3," * DEEP + ")", "9" * 5000, "(3, 4" + "0" * 5000 + ")")),
+        "(" * DEEP, "-" * DEEP + "1", "-" * 2 * DEEP + "1", "(" + "3," * DEEP + ")", "9" * 5000, "(3, 4" + "0" * 5000 + ")")),
     *(spelled(descr) for descr in (
         "'O'", "'|O'", "'|O8'", "'<U1'", "'|S4'", "'<M8[s]'", "'<m8[s]'", "'<c8'", "'V4'", "'|V4'", "''", "'<f16'", "'<f0'",
         "'<f3'", "'float'", "'object'", "'__import__'", "None", "1", "[]", "()", "{}", "[('a', '<f4')]", "[('a', '|O')]",
@@ -223,3 +223,17 @@ def test_F4_csv_census(tmp_path):
         if got is not None:
             numbers = re.findall(r"[0-9][0-9.eE+-]*", mutant.decode())
             assert all(float(value) in map(float, numbers) for row in read_table(path).X for value in abs(row)), mutant
+
+
+def test_F4_a_member_that_ends_early_or_late(tmp_path):
+    for size in 2, 4:
+        with pytest.raises(DataFormatError, match=f"expected {size} bytes of data, then the end, found 3"):
+            tables._read_all(io.BytesIO(b"abc"), size)
+    assert tables._read_all(io.BytesIO(b"abc"), 3).tobytes() == b"abc"
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.npz:X"])
+def test_F4_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_table(name)

@@ -12,6 +12,7 @@ import pytest
 from ae_scratch import (Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, MaskingNoise, Network,
                         SaltAndPepperNoise, cli, explorer, files, report)
 from ae_scratch.datasets import make_digits, read_table
+from ae_scratch.experiments import Outcome
 from ae_scratch.layers import Layer
 from ae_scratch.losses import Loss
 from ae_scratch.noise import Noise
@@ -173,3 +174,31 @@ def test_files_are_written_from_tables_without_names(model):
 
 def test_a_loss_is_one_of_its_subclasses():
     assert repr(BinaryCrossEntropy()) == "BinaryCrossEntropy()"
+
+
+def test_an_error_of_the_disk_is_no_lack_of_nameless_files(monkeypatch, tmp_path):
+    number = errno.EOPNOTSUPP
+
+    def refused(*arguments):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(files, "NAMELESS", 1)  # on systems that have none, too
+    monkeypatch.setattr(files.os.path, "exists", lambda path: True)
+    monkeypatch.setattr(files.os, "open", refused)
+    assert files._nameless_file(tmp_path) is None
+    number = errno.ENOSPC
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        files._nameless_file(tmp_path)
+
+
+def test_figures_without_a_model_stand_in_a_table_under_the_names_of_their_groups():
+    outcomes = {seed: Outcome({}, {"squared error": {"pca": {"bars": 0.5 + seed}, "deep": 12.0}}, {}) for seed in (0, 1)}
+    lines = [line.split() for line in report.tables(outcomes, comparable=False).splitlines()]
+    assert lines == [["squared", "error", "seed", "0", "seed", "1"], ["pca,", "bars", "0.5000", "1.500"],
+                     ["deep", "12.000", "12.000"]]
+
+
+def test_a_page_has_its_suffix_and_is_made_quietly(model, capsys):
+    assert cli.main(["explore", "m.safetensors", "X.npy", "-o", "page.htm"]) == 1
+    assert "expected an output file named .html, got 'page.htm'" in capsys.readouterr().err
+    assert cli.main(["explore", "m.safetensors", "X.npy", "-o", "page.html", "-q"]) == 0
+    assert capsys.readouterr() == ("", "") and os.path.getsize("page.html") > 1000 and not os.path.exists("page.htm")

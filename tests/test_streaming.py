@@ -1,5 +1,6 @@
 """Data that are larger than memory: mapped files, sequences of batches, results written to files."""
 
+import errno
 import mmap
 import os
 import signal
@@ -252,6 +253,23 @@ def test_batches_that_diverge_go_back_to_the_last_good_step(engine):
 
 
 @ENGINES
+def test_a_batch_that_is_good_when_it_is_read_again_is_trained_on(engine):
+    class Mending(Shards):
+        def __getitem__(self, i):
+            good, first = super().__getitem__(i), self.reads[i] == 1
+            return good * 1e30 if i == 2 and first else good
+    settings = dict(engine=engine, loss="mse", epochs=2)
+    got, expected = model(**settings).fit(Mending()), model(**settings).fit(Shards())
+    assert vector(got) == vector(expected) and got.history_ == expected.history_
+
+
+@ENGINES
+def test_progress_over_batches(engine, capsys):
+    model(engine=engine, epochs=2, verbose=1).fit(Shards())
+    assert "epoch 2/2  objective 0." in capsys.readouterr().err
+
+
+@ENGINES
 def test_ctrl_c_stops_between_batches(engine):
     class Interrupting(Shards):
         def __getitem__(self, i):
@@ -341,3 +359,35 @@ def test_cross_entropy_needs_scaled_data_inside_of_what_was_seen():
 def test_a_learned_scaling_cannot_come_from_weights():
     with pytest.raises(ValueError, match="learned from data: call fit"):
         model(scaling="standard").set_weights(model().fit(X).get_weights())
+
+
+# ---- files as not all systems have them ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_results_go_to_file_systems_that_reserve_nothing(number, mapped, monkeypatch):
+    def refused(*arguments):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(os, "posix_fallocate", refused, raising=False)
+    fitted, codes = model().fit(X), mapped(np.zeros((101, 2), np.float32), "r+")
+    fitted.encode(X, out=codes)
+    assert (codes == fitted.encode(X)).all() and codes.any()
+
+
+def test_the_file_of_an_address_is_known_where_the_system_tells(mapped, monkeypatch):
+    file = mapped(X)
+    address = file.__array_interface__["data"][0]
+    assert streaming._inode(0) is None
+    if os.path.exists("/proc/self/maps"):
+        assert streaming._inode(address) == os.stat(file.filename).st_ino
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    assert streaming._inode(address) is None
+    with streaming.file_of(file) as place:
+        assert place is None
+
+
+def test_the_row_of_a_value_that_is_not_finite_is_found_in_any_block(mapped, small_blocks):
+    data = X.copy()
+    data[77, 3] = np.inf
+    with pytest.raises(ValueError, match="X contains infinity .*, first in row 77, column 3: remove"):
+        model().fit(mapped(data))

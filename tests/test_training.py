@@ -11,7 +11,7 @@ import pytest
 from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, KLActivity, L1Activity,
                         MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid)
 from ae_scratch.kernels import philox
-from ae_scratch.training import Job, evaluate, train
+from ae_scratch.training import Job, evaluate, interrupt_deferred, train
 
 
 def plain_training(W1, b1, W2, b2, batches, lr, lam):
@@ -82,14 +82,6 @@ def seen(monkeypatch):
         return original(network, loss, X, T, grads)
     monkeypatch.setattr(training, "objective_and_gradients", spy)
     return batches
-
-
-@pytest.fixture
-def python_handles_sigint():
-    """Ctrl-C as in a terminal, also where the tests were started with the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def job(rows=20, batch_size=8, optimizer=None, noise=None, seed=0, scale=1.0):
@@ -171,7 +163,7 @@ def test_divergence_in_the_very_last_step_is_seen():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
-def test_ctrl_c_stops_after_a_completed_step(monkeypatch, python_handles_sigint):
+def test_ctrl_c_stops_after_a_completed_step(monkeypatch):
     """The signal arrives in the middle of a step; the parameters are those after that whole step."""
     from ae_scratch import training
 
@@ -197,7 +189,7 @@ def test_ctrl_c_stops_after_a_completed_step(monkeypatch, python_handles_sigint)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
-def test_ctrl_c_in_the_last_moments_is_not_lost(python_handles_sigint):
+def test_ctrl_c_in_the_last_moments_is_not_lost():
     class Late:
         def batch(self, *_):
             pass
@@ -211,7 +203,15 @@ def test_ctrl_c_in_the_last_moments_is_not_lost(python_handles_sigint):
     assert len(history["loss"]) == 2
 
 
-def test_training_in_a_thread_leaves_signals_alone(python_handles_sigint):
+def test_a_second_ctrl_c_strikes_at_once():
+    with interrupt_deferred() as interrupted:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_training_in_a_thread_leaves_signals_alone():
     task, errors = job(), []
 
     def run():

@@ -419,11 +419,6 @@ def _(code, a, b):
     return code.builder.fadd(a, b)
 
 
-@compiled(operator.mul, Block, Block, result=_alike)
-def _(code, a, b):
-    return code.builder.fmul(a, b)
-
-
 @compiled(splat, types.Array, types.Float, result=_element_block(1, 1))
 def _(code, A, x):
     return code.splat(x, code.signature.return_type.lanes)
