@@ -22,7 +22,6 @@ from .alone import alone
 from .contestants import CONTESTANTS, FASTEST
 from .machine import ROOT, cores, describe
 from .race import Settings
-from .roofline import floor
 
 HELP = """examples:
   python -m benchmarks --quick                     everything, small, in some minutes
@@ -75,6 +74,8 @@ def roofline(run: Run) -> Iterator[tuple[str, Any]]:
     parameters = sum((a + 1) * b for a, b in zip(sizes, sizes[1:]))
     for threads in run.threads:
         limits = alone("roofline", threads, seconds=run.seconds, **({"largest": 1 << 24} if run.quick else {}))
+        from .roofline import floor  # imports Numba, which --help does without
+
         limits["floor"] = floor(limits, training.flops(sizes, n), parameters, -(-n // report.FLOOR_BATCH), n * sizes[-1])
         yield f"{threads} threads", {"threads": threads, **limits}
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the operations
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.inner import OPTIONS
 from ae_scratch.kernels.memory import aligned_zeros

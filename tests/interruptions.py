@@ -35,7 +35,11 @@ def forked(work):
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 where the parent has threads: none is used here
             pid = os.fork()
         if pid == 0:
-            os._exit(code_of(work))
+            code = 130
+            try:
+                code = code_of(work)
+            finally:  # also where Ctrl-C comes when the work is done already
+                os._exit(code)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
