@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the benchmarks and return their exit code; outside the source repository, help says where they are and all else is a
     FileNotFoundError."""
-    import subprocess  # slow to import, and no help needs it
-
     for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
         if (folder / "benchmarks" / "__main__.py").exists():
-            path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-            command = [sys.executable, "-m", "benchmarks", *options.arguments]
-            return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
+            sys.path.insert(0, str(folder))
+            try:
+                return int(importlib.import_module("benchmarks.__main__").main(options.arguments))
+            except SystemExit as done:  # of its parser: help, or a usage error
+                return int(done.code or 0)
     where = "the benchmarks belong to the source repository: run this in its folder, the one with benchmarks/"
     if {"-h", "--help"} & {*options.arguments}:
         print(f"usage: ae-scratch bench ...\n\nMeasure how fast it is; {where}.")
