@@ -85,9 +85,11 @@ def test_a_folder_that_cannot_be_synced(monkeypatch, tmp_path, number, fatal):
 def test_a_folder_that_must_not_be_opened_is_not_synced(monkeypatch, tmp_path):
     def refused(*arguments):
         raise PermissionError
+    synced = []
     monkeypatch.setattr(files.os, "open", refused)
-    monkeypatch.setattr(files.os, "fsync", None)  # must not be called
+    monkeypatch.setattr(files.os, "fsync", synced.append)
     files._sync_folder(tmp_path)
+    assert not synced
 
 
 def test_a_report_without_numba_has_no_version_of_it(monkeypatch):
