@@ -18,3 +18,18 @@ def strict_floating_point():
     """An overflow, a division by zero or an invalid operation is an error."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a model's file may stand."""
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def content(path):
+    """The bytes of a small model's file, which stands at ``path``."""
+    from test_persistence import fitted  # no test of other files needs it
+
+    fitted().save(path)
+    return path.read_bytes()

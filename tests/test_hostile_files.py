@@ -21,18 +21,6 @@ DOCUMENTS = ("settings", "layers", "optimizer", "seed")  # the metadata that are
 MIB = 2**20
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def content(path):
-    """The bytes of a small model's file, which stands at ``path``."""
-    fitted().save(path)
-    return path.read_bytes()
-
-
 # ---- nothing runs -------------------------------------------------------------------------------------------------------
 
 AUDIT = """

@@ -80,18 +80,6 @@ def put_together(header, data):
     return reseal(struct.pack("<Q", len(text)) + text + data)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def content(path):
-    """The bytes of a small model's file, which stands at ``path``."""
-    fitted().save(path)
-    return path.read_bytes()
-
-
 # ---- what is saved comes back -------------------------------------------------------------------------------------------
 
 

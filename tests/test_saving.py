@@ -29,11 +29,6 @@ def save(path, i):
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
 def both(path):
     """The bytes of the old file, which stands at ``path``, and of the new one."""
     contents = []
