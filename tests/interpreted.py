@@ -61,6 +61,28 @@ class At:
         self.__array_interface__ = dict(data=(address, False), shape=shape, strides=strides, typestr=dtype.str, version=3)
 
 
+class Row:
+    """What a row of a table tells: the values."""
+
+    nothing = None
+
+    def __init__(self, table, i):
+        self.table, self.present, self.kinds = table, table.present, table.present
+        self.place, self.number = (lambda k: int(table.places[i, k])), (lambda k: float(table.numbers[i, k]))
+
+    def vector(self, k):
+        return simd.part(self.table.vector, self.place(k), self.place(k + 1))
+
+    def room(self, k):
+        return simd.part(self.table.room, self.place(k), self.place(k + 1))
+
+    def matrix(self, k):
+        return simd.matrix(self.table.vector, *map(self.place, range(k, k + 3)))
+
+    def columns(self, k):
+        return self.matrix(k)[:, self.place(k + 3):self.place(k + 4)]
+
+
 def product(A, B, C):
     linked.matrix_at = lambda address, *sizes: np.asarray(At(C.dtype, address, sizes[:2], sizes[2:]))
     linked.matrix_product(*(number for M in (A, B, C) for number in (M.ctypes.data, *M.shape, *M.strides)))
@@ -90,10 +112,9 @@ def interpret():
         with lock:
             return simd.arrive(counter)
     steps.arrive = arrive
-    tables.kinds_of, tables._kinds_of = (lambda table: table.present), lambda record: record.kinds
-    tables.weight_decay_of = picked(tables._weight_decay_of)
-    tables.Table.__getitem__ = lambda table, i: tables._item(typeof(table), types.intp)(table, i)
-    tables.Table.__len__ = lambda table: tables._len(typeof(table))(table)
+    tables._kinds_of = lambda record: record.kinds
+    tables.Table.__getitem__ = lambda table, i: tables.item(type(table).__name__, Row(table, i))
+    tables.Table.__len__ = lambda table: len(table.places)
     for method in ("forward", "input_gradient", "parameter_gradients", "strength", "mean"):
         setattr(tables.Record, method, bound(getattr(tables, f"_record_{method}")))
 

@@ -12,14 +12,13 @@ import numpy as np
 import oracle
 import pytest
 from cases import Case, agree
-from numba import types
 from test_kernel_lint import ROOTS, Source, texts
 
 import ae_scratch
 from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, DivergedError, GaussianNoise, Identity, KLActivity,
                         L1Activity, MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh, TiedDense)
 from ae_scratch import training
-from ae_scratch.engine import driver, tables
+from ae_scratch.engine import driver
 from ae_scratch.training import Job
 
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
@@ -321,10 +320,6 @@ def test_an_error_in_any_thread_is_raised_when_all_are_done(failing):
     with pytest.raises(MemoryError, match=str(failing)):
         driver.in_threads(function, lambda threads: [(number,) for number in range(threads)], 2)
     assert done == [1 - failing]
-
-
-def test_the_length_of_other_things_is_left_to_numba():
-    assert tables._len(types.UniTuple(types.intp, 2)) is None
 
 
 @pytest.mark.parametrize("total, threads, unit, expected", [

@@ -17,8 +17,7 @@ FILES = [path.relative_to(PACKAGE).as_posix() for pattern in ("kernels/*.py", "e
 FILES += ["network.py", "layers.py", "losses.py", "penalties.py", "optimizers.py"]
 METHODS = "forward", "input_gradient", "parameter_gradients"
 ROOTS = [*(("engine/steps.py", name) for name in ("steps", "apply", "assess")), ("kernels/linked.py", "matrix_product"),
-         *(("kernels/reference.py", loss) for loss in ("cross_entropy", "squared_error")),  # an intrinsic chooses one
-         *(("engine/tables.py", item) for item in ("_activations", "_columns", "_gradients", "_record"))]
+         *(("kernels/reference.py", loss) for loss in ("cross_entropy", "squared_error"))]  # an intrinsic chooses one
 
 # Room for intermediate numbers, whose size no caller knows. That it may be missing is tested: test_L4_want_of_memory...
 MAY_ALLOCATE = {"add_matmul", "cross_entropy", "squared_error", "l1", "squares", "add_noise", "replace", "row_penalties",
@@ -149,7 +148,7 @@ def fault_anywhere(node):
 
 def no_numpy_errors(call):
     return not any(keyword.arg == "error_model" and keyword.value.value == "numpy"
-                   or keyword.arg is None and called(keyword.value) in ("OPTIONS", "INNER", "options")
+                   or keyword.arg is None and called(keyword.value) in ("OPTIONS", "OUTER", "INNER", "options")
                    for keyword in call.keywords)
 
 
@@ -185,8 +184,8 @@ def test_B2_what_threads_run_is_found():
 PLANTED = {
     "fastmath": ("kernels/inner.py", '"error_model": "numpy"}', '"error_model": "numpy", "fastmath": True}'),
     "a flag": ("kernels/matmul.py", "register_jitable(", 'register_jitable(fastmath={"reassoc"}, '),
-    "a keyword": ("engine/steps.py", "@cached_jit(**OPTIONS,", "@cached_jit(fastmath=True, **OPTIONS,"),
-    "parallel": ("engine/steps.py", "@cached_jit(**OPTIONS,", "@cached_jit(parallel=True, **OPTIONS,"),
+    "a keyword": ("engine/steps.py", "@cached_jit(**OUTER", "@cached_jit(fastmath=True, **OUTER"),
+    "parallel": ("engine/steps.py", "@cached_jit(**OUTER", "@cached_jit(parallel=True, **OUTER"),
     "prange": ("kernels/compiled.py", "for i in range(C.shape[0])", "for i in numba.prange(C.shape[0])"),
     "error model": ("kernels/linked.py", 'numba.njit(error_model="numpy", ', "numba.njit("),
     "raise in the step": ("engine/steps.py", "        corrupt(A[0], noise, order, place)\n",

@@ -17,7 +17,7 @@ from ..kernels import reference as ops
 from ..kernels.cache import cached_jit
 from ..kernels.compiled import inlined, jit
 from ..kernels.file_rows import read_row
-from ..kernels.inner import INNER, OPTIONS
+from ..kernels.inner import COUNTED, INNER, OUTER
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
@@ -60,7 +60,7 @@ def read(data, row, scaling, out, i):
     """out[i] = a row of data, converted and scaled."""
 
 
-@overload(read, jit_options=INNER)
+@overload(read, jit_options=COUNTED)
 def _read(data, row, scaling, out, i):
     def from_array(data, row, scaling, out, i):
         for j in range(out.shape[1]):
@@ -134,7 +134,7 @@ def row_penalties(layers, A, rows):
     """Each row's sum of penalties over units; rows is left alone if there are no penalties."""
 
 
-@overload(row_penalties, jit_options=INNER)
+@overload(row_penalties, jit_options=COUNTED)
 def _row_penalties(layers, A, rows):
     if "L1Activity" not in layers.present:
         return lambda layers, A, rows: None
@@ -192,7 +192,7 @@ def penalty_of_means(layers, rows):
     """The sum of the penalties that are made of means over a batch of so many rows."""
 
 
-@overload(penalty_of_means, jit_options=INNER)
+@overload(penalty_of_means, jit_options=COUNTED)
 def _penalty_of_means(layers, rows):
     if "KLActivity" not in layers.present:
         return lambda layers, rows: 0.0
@@ -230,7 +230,7 @@ def _update(layers, settings, state, s, e, a_t, b_t):
     return adam
 
 
-@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OUTER)
 def steps(share, counter, threads, data, first, last, batch, slope, rows, figures, settings, state, powers):
     """Take the steps from ``first`` to before ``last``, as one of several threads; the one with row 0 adds up the figures."""
     begin, layers, weights, all_A, A, dA, T_batch, columns, all_dA, grads, owned = share
@@ -269,7 +269,7 @@ def steps(share, counter, threads, data, first, last, batch, slope, rows, figure
     return a_t, b_t
 
 
-@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OUTER)
 def apply(A, layers, X, scaling, out, first, last):
     """Write the output for rows first to before last of X, as many at a time as A holds.
 
@@ -283,7 +283,7 @@ def apply(A, layers, X, scaling, out, first, last):
         ops.copy(A[depth], out[start:start + rows])
 
 
-@cached_jit(**OPTIONS, no_cfunc_wrapper=True)
+@cached_jit(**OUTER)
 def assess(A, room, layers, X, T, scaling, losses, penalties, first, last):
     """Write each row's loss (a sum over features) and penalty, for rows first to before last of X and T, in blocks as
     ``apply``."""

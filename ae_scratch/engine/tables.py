@@ -14,20 +14,20 @@ from llvmlite import ir
 from numba import typeof, types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import (NativeValue, intrinsic, lower_getattr_generic, models, overload, overload_method, register_model,
-                             typeof_impl, unbox)
+from numba.extending import NativeValue, lower_getattr_generic, models, overload_method, register_model, typeof_impl, unbox
 from numba.np.arrayobj import populate_array
 
 from .. import layers as formulas
 from ..kernels.compiled import inlined, jit
-from ..kernels.inner import INNER
+from ..kernels.inner import COUNTED, INNER
 from ..kernels.reference import Array
-from ..kernels.simd import matrix, part, view
+from ..kernels.simd import I64, Code, compiled
 from ..penalties import KLActivity, L1Activity
 
 KINDS = (formulas.Dense, formulas.TiedDense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity,
          KLActivity)
 DENSE, TIED, L1, KL = map(KINDS.index, (formulas.Dense, formulas.TiedDense, L1Activity, KLActivity))
+ARRAYS = "vector", "places", "numbers", "room"  # in the order of the directory
 DECAY = "weight_decay"  # is present if some layer has any
 
 
@@ -56,7 +56,7 @@ class Table:
     def __init__(self, vector: Array, places: Any, numbers: Any = ((),), room: Array | None = None):
         self.vector, self.room = vector, vector[:0] if room is None else room
         self.places, self.numbers = np.array(places, np.int64), np.array(numbers, np.float64)
-        arrays = self.vector, self.places, self.numbers, self.room
+        arrays = (getattr(self, name) for name in ARRAYS)
         self.directory = np.array([(array.ctypes.data, len(array), array.shape[-1]) for array in arrays], np.int64)
         self.address = self.directory.ctypes.data
 
@@ -87,12 +87,23 @@ class Layers(Table):
         self.present = frozenset([KINDS[kind].__name__ for kind in self.places[:, 0]] + decay + list(others))
 
 
+class KindsType(types.Opaque):  # type: ignore[misc]
+    """Which kinds of layers a chain has."""
+
+    def __init__(self, present: frozenset[str]):
+        self.present = present
+        super().__init__(f"kinds({sorted(present)})")
+
+
+register_model(KindsType)(models.OpaqueModel)
+
+
 class TableType(types.Type):  # type: ignore[misc]
     """A table to the compiler: its arrays are the attributes of the Python object; the chain's kinds of layers are part of its
     type."""
 
     def __init__(self, role: str, dtype: Any, present: frozenset[str]):
-        self.role, self.present = role, present
+        self.role, self.present, self.kinds = role, present, KindsType(present)
         self.arrays = {"vector": types.Array(dtype, 1, "C"), "places": types.Array(types.int64, 2, "C"),
                        "numbers": types.Array(types.float64, 2, "C"), "room": types.Array(dtype, 1, "C")}
         super().__init__(f"{role}({dtype}, {sorted(present)})")
@@ -101,7 +112,7 @@ class TableType(types.Type):  # type: ignore[misc]
 @register_model(TableType)
 class TableModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: TableType):
-        super().__init__(dmm, fe_type, ir.IntType(64).as_pointer())
+        super().__init__(dmm, fe_type, I64.as_pointer())
 
 
 @infer_getattr
@@ -115,13 +126,18 @@ class TableAttributes(AttributeTemplate):  # type: ignore[misc]
 @lower_getattr_generic(TableType)
 def _attribute(context: Any, builder: Any, table: TableType, address: Any, name: str) -> Any:
     """One of a table's arrays; the Python object owns its memory."""
-    kind, line = table.arrays[name], 3 * list(table.arrays).index(name)
+    kind = table.arrays[name]
     array = context.make_array(kind)(context, builder)
-    data, rows, columns = (builder.load(cgutils.gep_inbounds(builder, address, line + k)) for k in range(3))
-    item = ir.Constant(ir.IntType(64), kind.dtype.bitwidth // 8)
+    data, rows, columns = (_entry(builder, address, name, k) for k in range(3))
+    item = I64(kind.dtype.bitwidth // 8)
     shape, strides = ([rows, columns], [builder.mul(columns, item), item]) if kind.ndim == 2 else ([rows], [item])
     populate_array(array, builder.inttoptr(data, array.data.type), shape, strides, item, None)
     return array._getvalue()
+
+
+def _entry(builder: Any, address: Any, name: str, k: int) -> Any:
+    """Number k of what the directory says of an array: its address, its length, its last dimension."""
+    return builder.load(cgutils.gep_inbounds(builder, address, 3 * ARRAYS.index(name) + k))
 
 
 @typeof_impl.register(Table)
@@ -137,69 +153,91 @@ def _table_from_python(kind: TableType, table: Any, c: Any) -> NativeValue:
     return NativeValue(address)
 
 
-@intrinsic
-def kinds_of(context, table):
-    """The kinds of layers in the table: a type without content."""
-    return KindsType(table.present)(table), lambda context, *_: context.get_dummy_value()
+# ---- [i] and len: emitted, which is done in a fraction of the time that compiling them takes ---------------------------------
 
 
-def weight_decay_of(table, i):
-    """The weight decay of layer i; None if no layer has any."""
+def item(role: str, row: Any) -> Any:
+    """Return what ``[i]`` of a table is, made of what row i of its places and its numbers tells: of the types, the code or the
+    values."""
+    if role == "Layers":
+        decay = row.number(2) if DECAY in row.present else row.nothing
+        return Record(row.place(0), row.matrix(1), row.vector(4), row.number(0), row.number(1), decay, row.room(6), row.kinds)
+    if role == "Gradients":
+        return row.matrix(0), row.vector(3)
+    return row.columns(0) if role == "Columns" else row.matrix(0)
 
 
-@overload(weight_decay_of, jit_options=INNER)
-def _weight_decay_of(table, i):
-    return (lambda table, i: table.numbers[i, 2]) if DECAY in table.present else lambda table, i: None
+class RowTypes:
+    """The types of what a row tells."""
+
+    def __init__(self, table: TableType):
+        dtype, self.present, self.kinds, self.nothing = table.arrays["vector"].dtype, table.present, table.kinds, types.none
+        self.place, self.number = (lambda k: types.int64), (lambda k: types.float64)
+        self.vector = self.room = lambda k: types.Array(dtype, 1, "C")
+        self.matrix, self.columns = (lambda k: types.Array(dtype, 2, "C")), (lambda k: types.Array(dtype, 2, "A"))
 
 
-@overload(operator.getitem, jit_options=INNER)
-def _item(table, i):
-    if isinstance(table, TableType):
-        return ITEMS[table.role]
+class RowCode:
+    """The code that reads what a row tells: number k of it, or the array that the numbers from k on describe."""
+
+    def __init__(self, code: Code, address: Any, i: Any):
+        self.code, self.address, self.i, self.table = code, address, i, code.signature.args[0]
+        self.present, self.kinds = self.table.present, code.context.get_dummy_value()
+        self.nothing = self.kinds
+
+    def place(self, k: int) -> Any:
+        return self._number("places", k, I64)
+
+    def number(self, k: int) -> Any:
+        return self._number("numbers", k, ir.DoubleType())
+
+    def vector(self, k: int, array: str = "vector") -> Any:
+        return self._view(array, "C", self.place(k), [self.place(k + 1)])
+
+    def room(self, k: int) -> Any:
+        return self.vector(k, "room")
+
+    def matrix(self, k: int) -> Any:
+        start, rows, columns = map(self.place, range(k, k + 3))
+        return self._view("vector", "C", start, [rows, columns], columns)
+
+    def columns(self, k: int) -> Any:
+        start, rows, columns, first, end = map(self.place, range(k, k + 5))
+        b = self.code.builder
+        return self._view("vector", "A", b.add(start, first), [rows, b.sub(end, first)], columns)
+
+    def _number(self, array: str, k: int, kind: Any) -> Any:
+        b = self.code.builder
+        data, columns = (_entry(b, self.address, array, n) for n in (0, 2))
+        return b.load(b.gep(b.inttoptr(data, kind.as_pointer()), [b.add(b.mul(self.i, columns), I64(k))]))
+
+    def _view(self, array: str, layout: str, start: Any, shape: list[Any], *columns: Any) -> Any:
+        kind, b = types.Array(self.table.arrays[array].dtype, len(shape), layout), self.code.builder
+        view, size = self.code.context.make_array(kind)(self.code.context, b), I64(kind.dtype.bitwidth // 8)
+        data = b.inttoptr(_entry(b, self.address, array, 0), view.data.type)
+        populate_array(view, b.gep(data, [start]), shape, [b.mul(n, size) for n in columns] + [size], size, None)
+        return view._getvalue()
 
 
-def _activations(table, i):
-    p = table.places
-    return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2])
+def _item_type(table: TableType, i: Any) -> Any:
+    kind = item(table.role, RowTypes(table))
+    if isinstance(kind, Record):
+        return types.NamedTuple(kind, Record)
+    return types.Tuple(kind) if isinstance(kind, tuple) else kind
 
 
-def _columns(table, i):
-    p = table.places
-    return view(matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), 0, p[i, 1], p[i, 3], p[i, 4] - p[i, 3])
+@compiled(operator.getitem, TableType, types.Integer, result=_item_type)
+def _(code, address, i):
+    value = item(code.signature.args[0].role, RowCode(code, address, i))
+    return code.context.make_tuple(code.builder, code.signature.return_type, value) if isinstance(value, tuple) else value
 
 
-def _gradients(table, i):
-    p = table.places
-    return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), part(table.vector, p[i, 3], p[i, 4])
-
-
-def _record(table, i):
-    p, x = table.places, table.numbers
-    W, b = matrix(table.vector, p[i, 1], p[i, 2], p[i, 3]), part(table.vector, p[i, 4], p[i, 5])
-    return Record(p[i, 0], W, b, x[i, 0], x[i, 1], weight_decay_of(table, i), part(table.room, p[i, 6], p[i, 7]), kinds_of(table))
-
-
-ITEMS = {"Activations": _activations, "Columns": _columns, "Gradients": _gradients, "Layers": _record}
-
-
-@overload(len, jit_options=INNER)
-def _len(table):
-    if isinstance(table, TableType):
-        return lambda table: len(table.places)
+@compiled(len, TableType, result=lambda table: types.intp)
+def _(code, address):
+    return _entry(code.builder, address, "places", 1)
 
 
 # ---- the methods of a layer, by its kind: those of the classes in ``layers``, compiled -------------------------------------
-
-
-class KindsType(types.Opaque):  # type: ignore[misc]
-    """Which kinds of layers a chain has."""
-
-    def __init__(self, present: frozenset[str]):
-        self.present = present
-        super().__init__(f"kinds({sorted(present)})")
-
-
-register_model(KindsType)(models.OpaqueModel)
 
 
 def _kinds_of(layer: Any) -> Any:
@@ -279,7 +317,7 @@ def _record_strength(layer, rows):
         return lambda layer, rows: layer.lam
 
 
-@overload_method(types.NamedTuple, "mean", jit_options=INNER)
+@overload_method(types.NamedTuple, "mean", jit_options=COUNTED)
 def _record_mean(layer, A):
     if _kinds_of(layer):
         return lambda layer, A: layer.room

@@ -16,7 +16,7 @@ from numba.extending import overload
 
 from . import elementwise, philox
 from . import reference as ops
-from .inner import INNER
+from .inner import COUNTED, INNER
 from .linked import product
 from .simd import lanes, load, matrix, total, vector
 
@@ -31,9 +31,9 @@ def inlined(function: Any) -> Any:
     return njit(inline="always", **INNER)(function)
 
 
-def compiles(operation: Any) -> Any:
+def compiles(operation: Any, options: Any = INNER) -> Any:
     """Make the decorated function, which returns code for arguments of given types, the compiled form of an operation."""
-    return overload(operation, jit_options=INNER, strict=False)  # not strict: names of arguments may differ
+    return overload(operation, jit_options=options, strict=False)  # not strict: names of arguments may differ
 
 
 FRACTION, HALF_EXPONENT = 2**52 - 1, 1022 << 52  # in a float64: the bits of the fraction; those of the exponent in [1/2, 1)
@@ -64,7 +64,7 @@ def _matmul(A, B, out=None):
     return lambda A, B, out=None: product(A, B, out)
 
 
-@compiles(ops.add_matmul)
+@compiles(ops.add_matmul, COUNTED)
 def _add_matmul(A, B, C=None):
     def add_matmul(A, B, C=None):
         added = np.empty_like(C)
@@ -186,7 +186,7 @@ def _copy(X, out=None):
     return copy
 
 
-@compiles(ops.cross_entropy)
+@compiles(ops.cross_entropy, COUNTED)
 def _cross_entropy(Z, T, rows=None, D=None):
     def cross_entropy(Z, T, rows=None, D=None):
         """Two loops for each row, because one would be a long chain of operations, each of which waits for the one before: the
@@ -206,7 +206,7 @@ def _cross_entropy(Z, T, rows=None, D=None):
     return cross_entropy
 
 
-@compiles(ops.squared_error)
+@compiles(ops.squared_error, COUNTED)
 def _squared_error(Y, T, rows=None, D=None):
     def squared_error(Y, T, rows=None, D=None):
         terms = np.empty((1, Y.shape[1]), Y.dtype)
@@ -228,7 +228,7 @@ def _scale(D, factor, out=None):
     return scale
 
 
-@compiles(ops.l1)
+@compiles(ops.l1, COUNTED)
 def _l1(A, out=None):
     def l1(A, out=None):
         sizes = np.empty((1, A.shape[1]), A.dtype)
@@ -250,7 +250,7 @@ def _l1_backward(dY, A, strength, out=None):
     return l1_backward
 
 
-@compiles(ops.squares)
+@compiles(ops.squares, COUNTED)
 def _squares(W, out=None):
     def squares(W, out=None):
         terms = np.empty((1, W.shape[1]), W.dtype)

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import philox
 from .compiled import compiles, jit, log
+from .inner import COUNTED
 from .philox import HALF, MASK, MULTIPLIERS
 
 # All of them uint64: with a Python integer, which is int64, Numba would go on in float64.
@@ -72,7 +73,7 @@ def quantiles(words: Any, z: Any, extremes: Any, places: Any) -> None:
         z[places[k]] = extremes[k]
 
 
-@compiles(philox.add_noise)
+@compiles(philox.add_noise, COUNTED)
 def _add_noise(X, sigma, low, high, seed, epoch, rows, out=None):
     def add_noise(X, sigma, low, high, seed, epoch, rows, out=None):
         number, n = X.dtype.type, X.shape[1]
@@ -89,7 +90,7 @@ def _add_noise(X, sigma, low, high, seed, epoch, rows, out=None):
     return add_noise
 
 
-@compiles(philox.replace)
+@compiles(philox.replace, COUNTED)
 def _replace(X, fraction, low, high, seed, epoch, rows, out=None):
     def replace(X, fraction, low, high, seed, epoch, rows, out=None):
         number, n, half = X.dtype.type, X.shape[1], fraction / 2

@@ -58,4 +58,8 @@ class InnerCompiler(CompilerBase):  # type: ignore[misc]
 
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity, as in NumPy; no fast-math flag anywhere
-INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler}
+# Without reference counts, a tenth less to compile: whoever calls keeps the arrays alive. Numba then refuses to allocate any, or
+# to return one.
+OUTER = {**OPTIONS, "_nrt": False, "no_cfunc_wrapper": True}
+INNER = {**OUTER, "no_cpython_wrapper": True, "pipeline_class": InnerCompiler}
+COUNTED = {**INNER, "_nrt": True}  # what allocates or returns an array

@@ -61,7 +61,7 @@ def load(dtype: Any) -> None:
     name, matrix = np.dtype(dtype).name, [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
     with loading:
         if name not in loaded:
-            loaded[name] = cached_cfunc(types.intp(*3 * matrix), error_model="numpy")(matrix_product)
+            loaded[name] = cached_cfunc(types.intp(*3 * matrix), error_model="numpy", _nrt=True)(matrix_product)
             binding.add_symbol(symbol(name), loaded[name].address)
 
 

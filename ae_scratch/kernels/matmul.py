@@ -24,7 +24,8 @@ BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256
 F = TypeVar("F", bound=Callable[..., Any])
 
 # optimised by themselves first: it is how tiles of 512 bits stay in registers
-part_of_kernels: Callable[[F], F] = register_jitable(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+part_of_kernels: Callable[[F], F] = register_jitable(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True,
+                                                     _nrt=False)
 inlined: Callable[[F], F] = njit(inline="always", error_model="numpy")
 
 
