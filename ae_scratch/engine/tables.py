@@ -208,7 +208,8 @@ def _descents(table, i):
 @jit
 def descent(table, start, size):
     theta, g, m, v = table.state
-    return Descent(part(theta, start, size), part(g, start, size), part(m, start, size), part(v, start, size), table.settings, table.beside)
+    return Descent(part(theta, start, size), part(g, start, size), part(m, start, size), part(v, start, size), table.settings,
+                   table.beside)
 
 
 def _record(table, i):

@@ -352,6 +352,7 @@ class Matrix:
         else:
             self.code.builder.store(v, pointer, align=self.bytes)
 
+
 def _whole_at(code: Code, argument: int, v: Any, start: Any) -> tuple[Any, dict[str, int]]:
     """Where a vector begins in an array, and how that is aligned: as its numbers are."""
     kind, b = code.signature.args[argument], code.builder
