@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
+COPY = 0.2  # seconds between two copies, at least: what training again from the one before may take
 RETRY = 16  # chunks after which another number of threads is tried
 ROWS = 8192  # whose activations a mean is added up of at a time
 FOREVER = 1 << 62  # meetings of threads, more than any chunk has
@@ -278,6 +279,11 @@ def whole_steps(good: Checkpoint) -> Iterator[None]:
         raise
 
 
+def old(good: Checkpoint, step: int) -> bool:
+    """Whether a checkpoint is to be renewed before a step."""
+    return step - good.step >= KEEP and time.monotonic() - good.made >= COPY
+
+
 class Pace:
     """How many threads to use and how many steps to take at a time, from the speed of the chunks so far.
 
@@ -351,11 +357,11 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
         if begin < whole:
             pace.took(count, end - begin, time.perf_counter() - started)
         stop, last, due = interrupted.is_set(), end == len(sizes), saving.due(end - begin)
-        look = stop or last or due or end - good.step >= KEEP
+        look = stop or last or due or old(good, end)
         if not all_finite(sums[begin:end]) or (look and problem(job, sums[begin:end])):
             replay(job, good, epoch, end, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
         if look:
-            good = Checkpoint(job, end)
+            good.renew(end)
         release(job.X, job.T)
         begin = end
         if progress:
@@ -388,11 +394,11 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
     for step in range(begin, len(order)):
         figures, stop, end = take(step), interrupted.is_set(), step + 1
         last, due = end == len(order), saving.due(1)
-        look = stop or last or due or end - good.step >= KEEP
+        look = stop or last or due or old(good, end)
         if not all_finite(figures) or (look and problem(job, figures)):
             replay(job, good, epoch, end, take)
         if look:
-            good = Checkpoint(job, end)
+            good.renew(end)
         if progress:
             progress.batch(epoch, end / len(order), figures_over(job, sums[:end], sizes[:end])["objective"])
         if stop or (due and not last):

@@ -6,12 +6,13 @@ they are; and compiled code does not depend on the depth.
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import typeof, types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (NativeValue, intrinsic, lower_getattr_generic, models, overload, overload_method, register_model,
@@ -151,7 +152,12 @@ def _attribute(context: Any, builder: Any, table: TableType, address: Any, name:
 
 @typeof_impl.register(Table)
 def _type_of_table(table: Table, context: Any) -> TableType:
-    return TableType(type(table).__name__, typeof(table.vector).dtype, table.present)
+    return table_type(type(table).__name__, from_dtype(table.vector.dtype), table.present)
+
+
+@functools.cache  # all calls of compiled code ask for the types of their tables
+def table_type(role: str, dtype: Any, present: frozenset[str]) -> TableType:
+    return TableType(role, dtype, present)
 
 
 @unbox(TableType)
