@@ -47,8 +47,8 @@ class InnerLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
-# Steps of Numba's compiler for what no function here has: closures, ``with``, ``raise``, expressions of arrays, code that depends on
-# a literal or on whether an argument is None. They look for it at length.
+# Steps of Numba's compiler for what no function here has: closures, ``with``, ``raise``, expressions of arrays, code that depends
+# on a literal or on whether an argument is None. They look for it at length.
 NOT_NEEDED = {"with_lifting", "inline_closure_likes", "make_function_op_code_to_jit_function", "Rewrite dynamic raises",
               "nopython_rewrites", "inline_overloads", "find_literally", "literal_unroll", "LiteralPropagation",
               "rewrite_semantic_constants", "dead_branch_prune", "dump_parfor_diagnostics"}
