@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from processes import AVX2, AVX512, in_a_new_process
 
-from ae_scratch.kernels import linked, matmul, simd
+from ae_scratch.kernels import compiled, linked, matmul, simd  # noqa: F401  compiled teaches Numba what ops.matmul is
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.inner import OPTIONS
 

@@ -156,7 +156,7 @@ def fault_anywhere(node):
 
 def no_numpy_errors(call):
     return not any(keyword.arg == "error_model" and keyword.value.value == "numpy"
-                   or keyword.arg is None and called(keyword.value) in ("OPTIONS", "OUTER", "INNER", "options")
+                   or keyword.arg is None and called(keyword.value) in ("OPTIONS", "OUTER", "INNER", "COUNTED", "PART", "options")
                    for keyword in call.keywords)
 
 
@@ -195,7 +195,7 @@ PLANTED = {
     "a keyword": ("engine/steps.py", "@cached_jit(**OUTER", "@cached_jit(fastmath=True, **OUTER"),
     "parallel": ("engine/steps.py", "@cached_jit(**OUTER", "@cached_jit(parallel=True, **OUTER"),
     "prange": ("kernels/compiled.py", "for i in range(C.shape[0])", "for i in numba.prange(C.shape[0])"),
-    "error model": ("kernels/linked.py", 'numba.njit(error_model="numpy", ', "numba.njit("),
+    "error model": ("kernels/linked.py", 'numba.njit(**COUNTED)', "numba.njit()"),
     "raise in the step": ("engine/steps.py", "        corrupt(A[0], noise, order, place)\n",
                           "        if place < 0:\n            raise ValueError\n        corrupt(A[0], noise, order, place)\n"),
     "assert in a kernel": ("kernels/matmul.py", "    m, i, left = C.shape[0]", "    assert len(C)\n    m, i, left = C.shape[0]"),

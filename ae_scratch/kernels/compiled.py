@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from . import elementwise, matmul, philox, updates
+from . import elementwise, philox, updates
 from . import reference as ops
 from .inner import COUNTED, INNER
-from .linked import adam_product, product
+from .linked import adam_product, is_large, product
 from .simd import lanes, load, matrix, total, vector
 
 
@@ -36,7 +36,7 @@ def compiles(operation: Any, options: Any = INNER) -> Any:
 
 
 FRACTION, HALF_EXPONENT = 2**52 - 1, 1022 << 52  # in a float64: the bits of the fraction; those of the exponent in [1/2, 1)
-log_near_1, is_large = jit(philox.log_near_1), jit(matmul.is_large)
+log_near_1 = jit(philox.log_near_1)
 
 
 @jit
@@ -314,7 +314,7 @@ def _sgd(theta, g, velocity, lr, momentum):
     return sgd
 
 
-@compiles(ops.adam)
+@compiles(ops.adam, COUNTED)
 def _adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
     return updates.adam
 

@@ -18,6 +18,10 @@ from numba.core.typed_passes import NativeLowering
 class InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
     """The code of a function and of all that it calls, to be linked into its callers as it is."""
 
+    def _optimize_functions(self, module: Any) -> None:
+        """Left to the callers, but for what the optimisation of whole modules takes for granted."""
+        module.data_layout = self._codegen._data_layout
+
     def _optimize_final_module(self) -> None:
         """Left to the callers."""
 
@@ -28,6 +32,13 @@ class InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
+class PartLibrary(InnerLibrary):
+    """Code that is optimised by itself before it is linked."""
+
+    _optimize_functions = JITCodeLibrary._optimize_functions
+    _optimize_final_module = JITCodeLibrary._optimize_final_module
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class InnerLowering(NativeLowering):  # type: ignore[misc]
     """Numba's translation to LLVM's language, into such a library."""
@@ -35,7 +46,7 @@ class InnerLowering(NativeLowering):  # type: ignore[misc]
     _name = "inner_lowering"
 
     def run_pass(self, state: Any) -> bool:
-        state.library = InnerLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = state.pipeline.library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags = state.flags.copy()
         state.flags.no_compile = True
         super().run_pass(state)
@@ -51,11 +62,13 @@ class InnerLowering(NativeLowering):  # type: ignore[misc]
 # on a literal or on whether an argument is None. They look for it at length.
 NOT_NEEDED = {"with_lifting", "inline_closure_likes", "make_function_op_code_to_jit_function", "Rewrite dynamic raises",
               "nopython_rewrites", "inline_overloads", "find_literally", "literal_unroll", "LiteralPropagation",
-              "rewrite_semantic_constants", "dead_branch_prune", "dump_parfor_diagnostics"}
+              "rewrite_semantic_constants", "dump_parfor_diagnostics"}
 
 
 class InnerCompiler(CompilerBase):  # type: ignore[misc]
     """Numba's compiler but for its last step, and for what is not needed."""
+
+    library = InnerLibrary
 
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -65,9 +78,16 @@ class InnerCompiler(CompilerBase):  # type: ignore[misc]
         return [pipeline]
 
 
+class PartCompiler(InnerCompiler):
+    """The same for functions that are to be optimised by themselves first."""
+
+    library = PartLibrary
+
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}  # a division by zero gives infinity, as in NumPy; no fast-math flag anywhere
 # Without reference counts, a tenth less to compile: whoever calls keeps the arrays alive. Numba then refuses to allocate any, or
 # to return one.
 OUTER = {**OPTIONS, "_nrt": False, "no_cfunc_wrapper": True}
 INNER = {**OUTER, "no_cpython_wrapper": True, "pipeline_class": InnerCompiler}
+PART = {**INNER, "pipeline_class": PartCompiler}
 COUNTED = {**INNER, "_nrt": True}  # what allocates or returns an array

@@ -22,6 +22,7 @@ from numba.np.arrayobj import populate_array
 
 from . import matmul, updates
 from .cache import cached_cfunc
+from .inner import COUNTED
 
 loaded: dict[str, Any] = {}  # by name: what keeps code in memory
 loading = threading.RLock()  # the code that two threads loaded would go when the second one took its place
@@ -40,7 +41,7 @@ def matrix_at(context, address, rows, columns, row_bytes, column_bytes):
     return kind(address, types.intp, types.intp, types.intp, types.intp), emit
 
 
-is_large, small, large, transposed, adam_beside = map(numba.njit(error_model="numpy", inline="always"), (
+is_large, small, large, transposed, adam_beside = map(numba.njit(**COUNTED), (
     matmul.is_large, matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed, updates.adam_matmul))
 
 

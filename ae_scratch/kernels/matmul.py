@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from .inner import PART
 from .reference import Array
 from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile,
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view, whole)
@@ -24,8 +25,7 @@ BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256
 F = TypeVar("F", bound=Callable[..., Any])
 
 # optimised by themselves first: it is how tiles of 512 bits stay in registers
-part_of_kernels: Callable[[F], F] = register_jitable(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True,
-                                                     _nrt=False)
+part_of_kernels: Callable[[F], F] = register_jitable(**PART)
 inlined: Callable[[F], F] = njit(inline="always", error_model="numpy")
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .elementwise import compiled
 from .matmul import column_of_tiles, one_tile, part_of_kernels
 from .reference import TINY, Array
 from .simd import ROWS, VECTORS, flush, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view, whole
 
 
-@compiled
+@part_of_kernels
 def adam_step(theta: Any, g: Any, m: Any, v: Any, settings: Any) -> Any:
     """What ``reference.adam`` makes of theta, m and v."""
     keep1, add1, keep2, add2, step, correction, eps = settings
@@ -25,7 +24,7 @@ def adam_step(theta: Any, g: Any, m: Any, v: Any, settings: Any) -> Any:
     return theta - step * m / (square_root(v * correction) + eps), m, v
 
 
-@compiled
+@part_of_kernels
 def adam_settings(theta: Array, lr: float, beta1: float, beta2: float, eps: float, beta1_t: float, beta2_t: float) -> Any:
     """The numbers of the formula, each as a vector."""
     number = theta.dtype.type
