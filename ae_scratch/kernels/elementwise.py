@@ -38,6 +38,7 @@ EXP_MIN, EXP_MAX = np.float32(-104), np.float32(89)  # beyond them e^x is 0 and 
 LOG1P_CUT = np.float32(0.75 + 2**-24)  # 3/4 itself would take 1 + x rounded up to 3/2 below -1/4, where m is not exact
 SIGN = np.int32(-(2**31))  # the bit of the sign
 TANH_MAX = np.float32(10)  # beyond it tanh is 1
+LIFT, LOWER = np.int32(64), np.float32(2.0**-64)
 
 # e^r = 1 + r + r^2 p(r) on |r| <= ln(2) / 2, and log(1 + m) = m + m^2 q(m) on [-1/4, 1/2]: minimax by the Remez exchange in
 # float64; from the lowest on, each coefficient was rounded to float32 and the higher ones fitted again. The error relative to
@@ -63,6 +64,12 @@ def _scale(x: Any, n: Any) -> Any:
     """x 2^n, in two steps: 2^n alone can leave float32's range where the product does not."""
     half = np.int32(n >> 1)
     return x * _power_of_two(half) * _power_of_two(n - half)
+
+
+@compiled
+def _shrink(x: Any, n: Any) -> Any:
+    """x 2^n for n <= 0, in two steps of which the second rounds: 2^n alone can be too small for float32."""
+    return x * _power_of_two(n + LIFT) * LOWER
 
 
 @compiled
@@ -93,10 +100,10 @@ def _divide(a: Any, a_low: Any, b: Any, b_low: Any) -> Any:
 
 
 @compiled
-def _log_of(m: Any, m_low: Any, k: Any) -> Any:
-    """k ln 2 + log(1 + m + m_low)."""
+def _log_of(m: Any, m_low: Any) -> Any:
+    """log(1 + m + m_low)."""
     q = fma(fma(fma(fma(fma(fma(fma(fma(Q8, m, Q7), m, Q6), m, Q5), m, Q4), m, Q3), m, Q2), m, Q1), m, Q0)
-    return fma(k, LN_2, m + fma(m * m, q, m_low))
+    return m + fma(m * m, q, m_low)
 
 
 # ---- float32 -------------------------------------------------------------------------------------------------------------
@@ -115,7 +122,7 @@ def _log1p(x: Any) -> Any:
     above = np.int32(bits(ONE + x) - bits(LOG1P_CUT))
     k = np.int32(above >> 23)  # 3/4 < (1 + x) / 2^k <= 3/2
     s = QUARTER * _power_of_two(2 - k)
-    y = _log_of(fma(x, s, s - ONE), ZERO, np.float32(k))
+    y = fma(np.float32(k), LN_2, _log_of(fma(x, s, s - ONE), ZERO))
     return x if x == INFINITY else y
 
 
@@ -136,18 +143,20 @@ def _tanh(x: Any) -> Any:
 def _decay(x: Any) -> Any:
     y = -abs(x)
     n, r, r_low = _reduce(EXP_MIN if y < EXP_MIN else y)
-    return np.float32(n), *_add_product(ONE, ONE, r, r_low)
+    e, e_low = _add_product(ONE, ONE, r, r_low)
+    return _shrink(e, n), _shrink(e_low, n)
 
 
 @compiled
-def _logistic_of(x: Any, n: Any, p: Any, p_low: Any) -> Any:
-    n = np.int32(n)
-    e, e_low = _scale(p, n), _scale(p_low, n)
+def _logistic_of(x: Any, e: Any, e_low: Any) -> Any:
+    """Each choice is between a number and zero, for which the processor has a quick bitwise "and"; between others it is slow."""
+    step = ZERO if x < ZERO else ONE
+    numerator = step if e < step else e  # e where x < 0, else 1: e itself is never more
     b = ONE + e
-    negative = x < ZERO
-    q = _divide(p if negative else ONE, p_low if negative else ZERO, b, e - (b - ONE))
-    s, k = (HALF, ONE) if e > HALF else (ONE, ZERO)  # log1p for 0 <= e <= 1
-    return _scale(q, n) if negative else q, _log_of(fma(e, s, s - ONE), e_low * s, k)
+    q = _divide(numerator, e_low if x < ZERO else ZERO, b, e - (b - ONE))
+    half, log_2 = HALF if e > HALF else ZERO, LN_2 if e > HALF else ZERO
+    scale = ONE - half  # log1p for 0 <= e <= 1, where k is 0 or 1
+    return q, log_2 + _log_of(fma(e, scale, -half), e_low * scale)
 
 
 # ---- both precisions -----------------------------------------------------------------------------------------------------
@@ -167,11 +176,11 @@ def _by_type(single: Any, double: Any, x: Any, *others: Any) -> Any:
 
 @compiled
 def _decay_double(x: Any) -> Any:
-    return 0.0, np.exp(-abs(x)), 0.0
+    return np.exp(-abs(x)), 0.0
 
 
 @compiled
-def _logistic_of_double(x: Any, n: Any, e: Any, e_low: Any) -> Any:
+def _logistic_of_double(x: Any, e: Any, e_low: Any) -> Any:
     return (e if x < 0 else 1.0) / (1.0 + e), np.log1p(e)
 
 
@@ -207,18 +216,18 @@ def tanh(x: Any) -> Any:
 
 @compiled
 def decay(x: Any) -> Any:
-    """Return n, p and p_low with e^-|x| = 2^n (p + p_low), all of x's precision.
+    """Return e and e_low with e^-|x| = e + e_low, of x's precision.
 
     >>> [float(y) for y in decay(np.float32(0))]
-    [0.0, 1.0, 0.0]
+    [1.0, 0.0]
     """
     return _by_precision(_decay, _decay_double, x)
 
 
 @compiled
-def logistic_of(x: Any, n: Any, p: Any, p_low: Any) -> Any:
+def logistic_of(x: Any, e: Any, e_low: Any) -> Any:
     """Return sigmoid(x) and log(1 + e^-|x|), given ``decay(x)``."""
-    return _by_precision(_logistic_of, _logistic_of_double, x, n, p, p_low)
+    return _by_precision(_logistic_of, _logistic_of_double, x, e, e_low)
 
 
 @compiled
@@ -228,8 +237,8 @@ def logistic(x: Any) -> Any:
     >>> [float(y) for y in logistic(np.float32(0))]
     [0.5, 0.6931471824645996]
     """
-    n, p, p_low = decay(x)
-    return logistic_of(x, n, p, p_low)
+    e, e_low = decay(x)
+    return logistic_of(x, e, e_low)
 
 
 @compiled

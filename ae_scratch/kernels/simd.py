@@ -186,6 +186,13 @@ def arrived(counter: Array) -> int:
     return int(counter[0])
 
 
+def stay_a_function() -> None:
+    """Keep the code of the function that calls this out of its callers' code.
+
+    For a loop with many constants: they fill the registers, and only a function of its own has these to itself.
+    """
+
+
 def let_others_run() -> None:
     """Offer the processor to another thread."""
     os.sched_yield()
@@ -507,3 +514,8 @@ def _(code, counter):
 @compiled(let_others_run, result=lambda: types.none)
 def _(code):
     code.call("sched_yield", I32)
+
+
+@compiled(stay_a_function, result=lambda: types.none)
+def _(code):
+    code.builder.function.attributes.add("noinline")
