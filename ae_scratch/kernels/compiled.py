@@ -188,6 +188,7 @@ def _copy(X, out=None):
 
 @jit
 def decay_row(Z: Any, i: int, room: Any) -> None:
+    """e^-|z| and its low part, for each z of row i, into two rows of ``room``."""
     stay_a_function()
     for j in range(Z.shape[1]):
         room[0, j], room[1, j] = elementwise.decay(Z[i, j])
@@ -195,6 +196,9 @@ def decay_row(Z: Any, i: int, room: Any) -> None:
 
 @jit
 def cross_entropy_row(Z: Any, T: Any, i: int, room: Any, D: Any) -> None:
+    """Row i of the gradient, and the terms of its loss into the third row of ``room``. Of z (1 - t) for z > 0 and z (0 - t) for
+    others, the number before the minus is chosen, which is quicker than to choose between the products (see ``elementwise``).
+    """
     stay_a_function()
     zero, one = Z.dtype.type(0), Z.dtype.type(1)
     for j in range(Z.shape[1]):
@@ -208,8 +212,9 @@ def cross_entropy_row(Z: Any, T: Any, i: int, room: Any, D: Any) -> None:
 def _cross_entropy(Z, T, rows=None, D=None):
     def cross_entropy(Z, T, rows=None, D=None):
         """Two loops for each row, because one would be a long chain of operations, each of which waits for the one before: the
-        processor works on as many chains at a time as fit into its window of a few hundred operations, and so on few long ones.
-        Each loop is a function of its own, because so its constants stay in registers: the loops of one function share them.
+        processor works on as many chains at a time as fit into its window of some hundred operations, and so on few long ones.
+        Each loop is a function of its own, so that its constants fill the registers before it and are not read again for each
+        vector, as they are where several loops share the registers.
         """
         memory = np.empty(3 * Z.shape[1], Z.dtype)
         room = matrix(memory, 0, 3, Z.shape[1])

@@ -4,15 +4,17 @@ The mathematical library is slow here (a call per number) and differs from machi
 are plain arithmetic without a branch, so the compiler turns ``for i in range(x.size): y[i] = sigmoid(x[i])`` into vector
 instructions, and since every operation is rounded as IEEE 754 says, the bits do not depend on how many lanes those have.
 
-Each function reduces its argument to a short interval around 0 and evaluates a polynomial there. Two identities do it:
+Each function reduces its argument to a short interval around 0 and evaluates a polynomial there. Three identities do it:
 
     e^x        = 2^n e^r              n = round(x / ln 2),  r = x - n ln 2,  |r| <= ln(2) / 2
     log(1 + x) = k ln 2 + log(1 + m)  1 + x = 2^k (1 + m),  -1/4 <= m <= 1/2
+    log(1 + m) = 2 atanh(w)           w = m / (2 + m),      an odd function of w
 
 Where one rounding too many would show, a number is kept as the unevaluated sum of a large and a small part, ``a + a_low``.
 
-For float32 the error is below 1 unit in the last place (softplus: 1.3), measured over all 2^32 arguments; subnormal results are
-exact to the same measure, infinities go where they should, and NaN stays NaN. For float64 the library's functions are called.
+For float32 the error is below 1 unit in the last place (sigmoid: 1.05, softplus: 1.4, the logarithm of ``logistic``: 1.43),
+measured over all 2^32 arguments; subnormal results are exact to the same measure, infinities go where they should, and NaN stays
+NaN. For float64 the library's functions are called.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ EXP_MIN, EXP_MAX = np.float32(-104), np.float32(89)  # beyond them e^x is 0 and 
 LOG1P_CUT = np.float32(0.75 + 2**-24)  # 3/4 itself would take 1 + x rounded up to 3/2 below -1/4, where m is not exact
 SIGN = np.int32(-(2**31))  # the bit of the sign
 TANH_MAX = np.float32(10)  # beyond it tanh is 1
-LIFT, LOWER = np.int32(64), np.float32(2.0**-64)
+LIFT, LOWER = np.int32(64), np.float32(2.0**-64)  # up by 2^64, where nothing is too small for float32, and down again
 
 # e^r = 1 + r + r^2 p(r) on |r| <= ln(2) / 2, and log(1 + m) = m - w (m - w^2 a(w^2)), w = m / (2 + m), on [-1/4, 1]: minimax by
 # the Remez exchange in float64; from the lowest on, each coefficient was rounded to float32 and the higher ones fitted again.
@@ -66,7 +68,7 @@ def _scale(x: Any, n: Any) -> Any:
 
 @compiled
 def _shrink(x: Any, n: Any) -> Any:
-    """x 2^n for n <= 0, in two steps of which the second rounds: 2^n alone can be too small for float32."""
+    """x 2^n for -150 <= n <= 0, as x 2^(n + 64) 2^-64: 2^n alone can be too small. Half the work of ``_scale``."""
     return x * _power_of_two(n + LIFT) * LOWER
 
 
@@ -104,7 +106,10 @@ def _divide(a: Any, a_low: Any, b: Any, b_low: Any, inverse: Any) -> Any:
 
 @compiled
 def _log1p_rest(m: Any, change: Any) -> Any:
-    """log(1 + m) - m + change for -1/4 <= m <= 1: log(1 + m) is 2 atanh(w), and 2 w is m - w m."""
+    """log(1 + m) - m + change for -1/4 <= m <= 1: log(1 + m) = 2 atanh(w) = 2 w + w^3 a(w^2), and 2 w = m - w m.
+
+    By way of w there is one division more, and half the coefficients that a polynomial in m would need for the same error.
+    """
     w = m / (TWO + m)
     u = w * w
     return fma(-w, fma(-u, fma(fma(fma(A3, u, A2), u, A1), u, A0), m), change)
@@ -152,7 +157,9 @@ def _tanh(x: Any) -> Any:
 
 @compiled
 def _decay(x: Any) -> Any:
-    """As ``_exp``, with what 1 + t rounds away in the low part. Two short sums make p, for a long one would be waited for."""
+    """1 + t = e^r, and in the low part what this sum rounds away. The polynomial p is the sum of two short ones, which the
+    processor evaluates side by side, where each step of a long one would wait for the step before.
+    """
     y = -abs(x)
     y = EXP_MIN if y < EXP_MIN else y
     whole, n = _nearest(y)
@@ -166,9 +173,11 @@ def _decay(x: Any) -> Any:
 
 @compiled
 def _logistic_of(x: Any, e: Any, e_low: Any) -> Any:
-    """Each choice is between a number and zero, for which the processor has a quick bitwise "and"; between others it is slow."""
+    """Sigmoid is e / (1 + e) where x < 0, else 1 / (1 + e), by one division. The compiler makes a choice between a number and
+    zero a bitwise "and", and ``b if a < b else a`` the instruction for the greater number; other choices take far longer.
+    """
     step = ZERO if x < ZERO else ONE
-    numerator = step if e < step else e  # e where x < 0, else 1: e itself is never more
+    numerator = step if e < step else e  # the greater one: e where x < 0, else 1, because e <= 1
     b = ONE + e
     inverse = ONE / b  # also the derivative of log(1 + e)
     q = _divide(numerator, e_low if x < ZERO else ZERO, b, e - (b - ONE), inverse)

@@ -187,10 +187,7 @@ def arrived(counter: Array) -> int:
 
 
 def stay_a_function() -> None:
-    """Keep the code of the function that calls this out of its callers' code.
-
-    For a loop with many constants: they fill the registers, and only a function of its own has these to itself.
-    """
+    """Keep the function that calls this from becoming a part of its callers: its loop has the registers to itself."""
 
 
 def let_others_run() -> None:
