@@ -7,6 +7,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -226,8 +227,17 @@ class Checkpoint:
     """What steps change, the parameters and the state of the optimizer, as it was before some step of an epoch."""
 
     def __init__(self, job: Job, step: int = 0):
-        self.job, self.step = job, step
+        self.job, self.step, self.made = job, step, time.monotonic()
         self.theta, self.state = job.network.params.vector.copy(), copy.deepcopy(vars(job.optimizer))
+
+    def renew(self, step: int) -> None:
+        """Take the state as it is now, before some step, in place of the one before: into the same memory, which is faster."""
+        self.step, self.made, self.theta[:] = step, time.monotonic(), self.job.network.params.vector
+        for name, value in vars(self.job.optimizer).items():
+            if isinstance(value, np.ndarray):
+                self.state[name][:] = value
+            else:
+                self.state[name] = value
 
     def restore(self) -> None:
         """Put it back, into the same arrays."""

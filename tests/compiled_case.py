@@ -41,7 +41,7 @@ def gradients_with_inputs(case, threads=2):
 
 def gradients_and_plan(case, threads):
     vector, rows = case.network.params.vector, len(case.X)
-    engine, kept = driver.Engine(Job(case.network, case.loss, SGD(1.0), case.X, case.T, rows, 0), threads), vector.copy()
+    engine, kept = driver.Engine(Job(case.network, case.loss, SGD(1.0), case.X, case.T, rows, 0)), vector.copy()
     data = driver.data_of(engine.job, np.arange(rows), 0)
     engine.run(data, 0, 1, rows, np.zeros((1, 2)), threads)
     vector[:] = kept

@@ -25,7 +25,7 @@ engine = sys.modules["ae_scratch.engine"] = modules.ModuleType("ae_scratch.engin
 engine.__path__ = [str(PACKAGE / "engine")]  # without its __init__, which wants the compiler
 
 from ae_scratch.engine import driver, steps, tables  # noqa: E402
-from ae_scratch.kernels import compiled, compiled_noise, file_rows, linked, matmul, philox, simd  # noqa: E402
+from ae_scratch.kernels import compiled, compiled_noise, file_rows, linked, matmul, philox, simd, updates  # noqa: E402
 from ae_scratch.kernels import reference as ops  # noqa: E402
 
 NOISES = philox.add_noise, philox.replace
@@ -79,9 +79,10 @@ def interpret():
             operation(name, ops, getattr(compiled, f"_{name}"))
     for name in ("add_noise", "replace"):
         operation(name, philox, getattr(compiled_noise, f"_{name}"))
-    compiled.product, linked.load = product, lambda dtype: None
+    compiled.product, compiled.adam_product, linked.load = product, updates.adam_matmul, lambda *_: None
     file_rows.pread, file_rows.address = pread, lambda array: array.ctypes.data
-    for name in ("scaled", "read", "corrupt", "row_penalties", "batch_means", "weight_penalties", "penalty_of_means", "update"):
+    for name in ("scaled", "read", "corrupt", "row_penalties", "batch_means", "weight_penalties", "penalty_of_means", "update",
+                 "destinations"):
         setattr(steps, name, picked(getattr(steps, f"_{name}")))
     steps.row_losses = lambda layers: ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error
     lock = threading.Lock()
@@ -93,6 +94,7 @@ def interpret():
     tables.kinds_of, tables._kinds_of = (lambda table: table.present), lambda record: record.kinds
     tables.weight_decay_of = picked(tables._weight_decay_of)
     tables.Table.__getitem__ = lambda table, i: tables._item(typeof(table), types.intp)(table, i)
+    tables.Descents.__getitem__ = lambda table, i: tables._descents(table, i)
     tables.Table.__len__ = lambda table: tables._len(typeof(table))(table)
     for method in ("forward", "input_gradient", "parameter_gradients", "strength", "mean"):
         setattr(tables.Record, method, bound(getattr(tables, f"_record_{method}")))
@@ -222,8 +224,8 @@ def products():
     matmul.BLOCK, matmul.PANEL, matmul.DEPTH = 8, 1 << 10, 5
     tiles, shapes = ((6, 1), (8, 2)), ((1, 1, 1), (9, 3, 17), (19, 11, 35), (17, 37, 70), (19, 5, 16), (19, 5, 8))
     for (m, k, n), (rows, vectors) in itertools.product(shapes, tiles):
-        simd.ROWS = matmul.ROWS = rows
-        simd.VECTORS = matmul.VECTORS = vectors
+        simd.ROWS = matmul.ROWS = updates.ROWS = rows
+        simd.VECTORS = matmul.VECTORS = updates.VECTORS = vectors
         A, B = rng.integers(-9, 9, (m, k)), rng.integers(-9, 9, (k, n))
         dtypes = np.float32, np.float64
         for dtype, order_A, order_B, linked.is_large in itertools.product(dtypes, "CF", "CF", (large, always)):
@@ -234,6 +236,10 @@ def products():
             C = np.full((m, n), np.nan)
             getattr(matmul, name)(A.astype(float), B.astype(float), C)
             assert (C == A @ B).all(), (m, k, n, name)
+        states = [[np.ones(m * n), np.zeros(m * n), np.zeros(m * n), np.zeros(m * n)] for _ in range(2)]
+        for step, state in zip((updates.adam_matmul, DEFINITIONS["adam_matmul"]), states):
+            step(A + 10.0, B + 10.0, *state, 0.1, 0.9, 0.99, 1e-8, 0.9, 0.99)
+        assert (states[0][0] == states[1][0]).all() and (states[0][0] != 1).any(), (m, k, n)
     linked.is_large = large
 
 

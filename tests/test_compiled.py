@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -10,6 +11,7 @@ from numba import njit
 
 from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the vocabulary
 from ae_scratch.kernels import reference as ops
+from ae_scratch.kernels import simd
 from ae_scratch.kernels.inner import OPTIONS
 
 RNG = np.random.default_rng(0)
@@ -111,6 +113,42 @@ def test_adam_and_sgd_have_numpys_bits(dtype):
         ops.sgd(states[0][0], g, states[0][2], 0.1, 0.9)
         call(ops.sgd, states[1][0], g, states[1][2], 0.1, 0.9)
     assert [a.tobytes() for a in states[0]] == [a.tobytes() for a in states[1]] and not states[1][2][::7].any()
+
+
+def adam_matmul_case(rows, n, depth, dtype):
+    """A, stored column by column as X^T is, B, theta, g, m and v."""
+    theta, g, m, v = (normal(rows * n, dtype) for _ in range(4))
+    return np.asfortranarray(normal((rows, depth), dtype)), normal((depth, n), dtype), theta, g, m, np.abs(v)
+
+
+ADAM = 1e-3, 0.9, 0.999, 1e-8, 0.5, 0.25
+BANDS = list(itertools.product(sorted({1, 7, simd.ROWS - 1, simd.ROWS, simd.ROWS + 1, 2 * simd.ROWS, 3 * simd.ROWS + 1}),
+                               (1, 15, 16, 17, 32, 49), (1, 33)))
+
+
+def steps_like_its_parts(step, dtype, rows, n, depth):
+    """Whether ``step`` leaves the bits of a product, then a step of Adam, each known to be right, and A and B alone."""
+    A, B, theta, g, m, v = case = adam_matmul_case(rows, n, depth, dtype)
+    stepped, product = [array.copy(order="A") for array in case], np.empty((rows, n), dtype)
+    step(*stepped, *ADAM)
+    call(ops.matmul, A, B, product)
+    ops.adam(theta, product.ravel(), m, v, *ADAM)
+    return all(a.tobytes() == b.tobytes() for a, b in zip(stepped[:3] + stepped[4:], (A, B, theta, m, v)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_along_a_product_has_the_bits_of_its_parts(dtype):
+    step = compiled_call(ops.adam_matmul, 12)
+    assert all(steps_like_its_parts(step, dtype, *sizes) for sizes in BANDS)
+
+
+@pytest.mark.parametrize("fault", ["a band late", "one parameter less"])
+def test_adam_along_a_product_with_a_fault_is_found(fault):
+    def wrong(A, B, theta, g, m, v, *settings):
+        call(ops.matmul, A, B, (product := np.empty((len(A), B.shape[1]), A.dtype)))
+        g = np.roll(product, simd.ROWS, axis=0).ravel() if fault == "a band late" else product.ravel()
+        ops.adam(*((array[:-1] for array in (theta, g, m, v)) if fault == "one parameter less" else (theta, g, m, v)), *settings)
+    assert not steps_like_its_parts(wrong, np.float32, 3 * simd.ROWS + 1, 17, 33)
 
 
 def test_nan_stays_nan_and_kinks_are_flat():
@@ -234,4 +272,4 @@ def test_N5_without_the_flush_they_would_stay_subnormal(monkeypatch):
 
 def test_every_operation_of_the_vocabulary_is_compiled():
     public = {name for name, value in vars(ops).items() if inspect.isfunction(value)} - {"flush", "inside"}  # parts of others
-    assert public == set(operands(np.float32)) | {"add_matmul", "adam", "sgd"}
+    assert public == set(operands(np.float32)) | {"add_matmul", "adam", "adam_matmul", "sgd"}

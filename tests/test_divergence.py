@@ -45,7 +45,7 @@ def run(engine, task, epochs=3, threads=1):
 
 def by_hand(engine, task, epoch, step):
     """The state after the steps before that one and no other, taken in one go without a look."""
-    compiled = driver.Engine(task, 1) if engine == "numba" else None
+    compiled = driver.Engine(task) if engine == "numba" else None
     sizes = [BATCH] * (STEPS - 1) + [ROWS % BATCH]
     for e in range(epoch + 1):
         order = philox.permutation(task.seed, e, ROWS)

@@ -65,7 +65,7 @@ def operations(dtype, front, dimensions):
 
 
 def updates(dtype, front, dimensions):
-    """Adam, SGD with momentum, and a product that is added."""
+    """Adam, also along a product, SGD with momentum, and a product that is added."""
     rng = np.random.default_rng(0)
     for n in dimensions:
         for op, count, settings in ((ops.adam, 4, (1e-3, 0.9, 0.999, 1e-8, 0.9, 0.999)), (ops.sgd, 3, (0.1, 0.9))):
@@ -74,6 +74,11 @@ def updates(dtype, front, dimensions):
             op(*expected, *settings)
             test_compiled.call(op, *got, *settings)
             assert [a.tobytes() for a in got] == [b.tobytes() for b in expected]
+        A, B, *vectors = test_compiled.adam_matmul_case(n, n, 3, dtype)
+        got = [guarded(array, front) for array in vectors]
+        test_compiled.call(ops.adam_matmul, guarded(A, front), guarded(B, front), *got, *test_compiled.ADAM)
+        ops.adam_matmul(A, B, *vectors, *test_compiled.ADAM)
+        assert all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip((got[0], *got[2:]), (vectors[0], *vectors[2:])))
         A, B, C = (rng.integers(-9, 9, shape).astype(dtype) for shape in ((n, 3), (3, n), (n, n)))
         got = guarded(C, front)
         test_compiled.call(ops.add_matmul, guarded(A, front), guarded(B, front), got)

@@ -17,8 +17,9 @@ FILES = [path.relative_to(PACKAGE).as_posix() for pattern in ("kernels/*.py", "e
 FILES += ["network.py", "layers.py", "losses.py", "penalties.py", "optimizers.py"]
 METHODS = "forward", "input_gradient", "parameter_gradients"
 ROOTS = [*(("engine/steps.py", name) for name in ("steps", "apply", "assess")), ("kernels/linked.py", "matrix_product"),
+         ("kernels/linked.py", "matrix_adam"),
          *(("kernels/reference.py", loss) for loss in ("cross_entropy", "squared_error")),  # an intrinsic chooses one
-         *(("engine/tables.py", item) for item in ("_activations", "_columns", "_gradients", "_record"))]
+         *(("engine/tables.py", item) for item in ("_activations", "_columns", "_gradients", "_descents", "_record"))]
 
 # Room for intermediate numbers, whose size no caller knows. That it may be missing is tested: test_L4_want_of_memory...
 MAY_ALLOCATE = {"add_matmul", "cross_entropy", "squared_error", "l1", "squares", "add_noise", "replace", "row_penalties",
@@ -49,7 +50,8 @@ class Source:
             for node in nodes:
                 if isinstance(node, ast.FunctionDef):
                     for operation in self._operations(file, node):
-                        self.forms.setdefault(operation, []).extend((file, inner) for inner in within(node))
+                        self.forms.setdefault(operation, []).extend([*((file, inner) for inner in within(node)),
+                                                                     *self._returned(file, node)])
                 elif isinstance(node, ast.Assign):
                     self._alias(file, node)
 
@@ -67,6 +69,12 @@ class Source:
         functions = [found for part in ast.walk(node.value) if part not in maker for found in self.meant(file, part)]
         for target in (name for whole in node.targets for name in getattr(whole, "elts", [whole]) if isinstance(name, ast.Name)):
             self.aliases.setdefault((file, target.id), set()).update(functions)
+
+    def _returned(self, file, node):
+        """The functions of the package that a function returns by their names."""
+        values = [part.value for part in body_of(node) if isinstance(part, ast.Return) and part.value]
+        return [(function[0], code) for value in values if not isinstance(value, (ast.Call, ast.Lambda))
+                for part in ast.walk(value) for function in self.meant(file, part) for code in self.functions[function]]
 
     def _operations(self, file, node):
         """Of which operations a function returns the compiled form; None for one that is not of the package."""
@@ -177,7 +185,7 @@ def test_B2_what_threads_run_is_found():
     found = {(file, getattr(node, "name", "lambda")) for file, node in Source(texts()).threads_run(ROOTS)}
     names = {name for _, name in found}
     expected = {"meet", "gather", "from_file", "matmul_6_panel", "column_of_tiles", "adam", "_logistic_of", "quantiles", "affine",
-                "log_near_1", "row_sum", "read_row", "backward"} | MAY_ALLOCATE
+                "log_near_1", "row_sum", "read_row", "backward", "adam_step"} | MAY_ALLOCATE
     assert not expected - names
     assert not {"load_overload", "train", "permutation", "predict", "n_out"} & names and len(found) > 80
 

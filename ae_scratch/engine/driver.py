@@ -28,13 +28,14 @@ from ..streaming import Batches, file_of, release
 from ..training import (Checkpoint, Figures, History, Job, Position, Saving, Watch, all_finite, batch_of, figures_of,
                         interrupt_deferred, problem, record, replay, save_epoch, save_step)
 from .steps import apply, assess, steps
-from .tables import KINDS, Activations, Columns, Gradients, Layers
+from .tables import KINDS, Activations, Columns, Gradients, Layers, descends
 
 log = logging.getLogger(__name__)
 
 CHUNK = 0.05  # seconds of a chunk: how long Ctrl-C and the progress line wait
 TRIAL = 16  # steps that it takes to tell how fast some number of threads is
 KEEP = 16  # steps from one copy of parameters and moments to the next, at least: it takes up to half of a large model's step
+COPY = 0.2  # seconds between two copies, at least: what training again from the one before may take
 RETRY = 16  # chunks after which another number of threads is tried
 ROWS = 8192  # whose activations a mean is added up of at a time
 FOREVER = 1 << 62  # meetings of threads, more than any chunk has
@@ -94,7 +95,7 @@ class Plan:
     def _owned(self, thread: int, weights: list[tuple[int, int]]) -> tuple[Gradients, Array]:
         """The gradients of these rows of W, and the parameters that the thread updates; b goes with the last thread, b of a tied
         layer with the rows of W, which are its outputs."""
-        with_b, unused = thread == self.threads - 1, len(self.gradient) - (thread + 1) * max(self.widths)
+        with_b = thread == self.threads - 1
         grads, owned = [], [(0, 0)]
         for (shape, W, b, _), (low, high), tied in zip(self.places, weights, self.tied):
             rows_of_W = W + low * shape[1], high - low, shape[1]
@@ -102,7 +103,7 @@ class Plan:
                 grads.append((*rows_of_W, b + low, high - low))
                 owned.append((b + low, b + high))
             else:
-                grads.append((*rows_of_W, b if with_b else unused, shape[1]))
+                grads.append((*rows_of_W, b, shape[1] * with_b))
                 owned += [(W + low * shape[1], W + high * shape[1]), (b, b + shape[1] * with_b)]
         return Gradients(self.gradient, grads), np.array(owned, np.int64)
 
@@ -147,10 +148,13 @@ def layers_for_use(network: Network, rows: int, *others: str) -> Layers:
 def layers_of(network: Network, vector: Array, places: list[Place], rows: int, *others: str, room: Array | None = None,
               rooms: list[tuple[int, int]] | None = None) -> Layers:
     """The layers as compiled code sees them, for batches of so many rows; others: names of the loss and the optimizer."""
-    linked.load(network.dtype)  # here, because nothing runs without a table of layers
     table = [(KINDS.index(type(layer)), W, *shape, b, size, *space)
              for layer, (shape, W, b, size), space in zip(network.layers, places, rooms or len(places) * [(0, 0)])]
-    return Layers(vector, table, [numbers_of(layer, rows) for layer in network.layers], room, *others)
+    layers = Layers(vector, table, [numbers_of(layer, rows) for layer in network.layers], room, *others)
+    linked.load(network.dtype)  # here, because nothing runs without a table of layers
+    if descends(layers.present):
+        linked.load(network.dtype, linked.matrix_adam)
+    return layers
 
 
 def numbers_of(layer: Layer, rows: int) -> tuple[float, float, float]:
@@ -163,11 +167,11 @@ def numbers_of(layer: Layer, rows: int) -> tuple[float, float, float]:
 class Engine:
     """A job's state in compiled form; runs steps on any number of threads, with the same result."""
 
-    def __init__(self, job: Job, most_threads: int):
+    def __init__(self, job: Job):
         self.job = job
         self.plans: dict[tuple[int, int], Plan] = {}
         theta, optimizer = job.network.params.vector, job.optimizer
-        self.gradient = aligned_zeros(theta.size + most_threads * max(job.network.widths), theta.dtype)
+        self.gradient = aligned_zeros(theta.size, theta.dtype)
         moments = [aligned_zeros(theta.size, theta.dtype) for _ in range(2)]
         if isinstance(optimizer, Adam):
             given, (optimizer.m, optimizer.v) = (optimizer.m, optimizer.v), moments
@@ -275,6 +279,11 @@ def whole_steps(good: Checkpoint) -> Iterator[None]:
         raise
 
 
+def old(good: Checkpoint, step: int) -> bool:
+    """Whether a checkpoint is to be renewed before a step."""
+    return step - good.step >= KEEP and time.monotonic() - good.made >= COPY
+
+
 class Pace:
     """How many threads to use and how many steps to take at a time, from the speed of the chunks so far.
 
@@ -316,7 +325,7 @@ def train(job: Job, epochs: int, history: History, progress: Progress | None = N
           watch: Watch | None = None, threads: int | None = None, saving: Saving | None = None) -> None:
     """Do what ``training.train`` does, compiled. threads: how many, None for as many as turn out to pay."""
     pace, saving = Pace(threads), saving or Saving()
-    engine = Engine(job, max(pace.candidates))
+    engine = Engine(job)
     train_epoch = train_on_batches if isinstance(job.X, Batches) else train_on_rows
     with interrupt_deferred() as interrupted, engine.files():
         for epoch in range(first, first + epochs):
@@ -348,11 +357,11 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
         if begin < whole:
             pace.took(count, end - begin, time.perf_counter() - started)
         stop, last, due = interrupted.is_set(), end == len(sizes), saving.due(end - begin)
-        look = stop or last or due or end - good.step >= KEEP
+        look = stop or last or due or old(good, end)
         if not all_finite(sums[begin:end]) or (look and problem(job, sums[begin:end])):
             replay(job, good, epoch, end, lambda step: engine.step(data, step, int(sizes[step]), sums, count))
         if look:
-            good = Checkpoint(job, end)
+            good.renew(end)
         release(job.X, job.T)
         begin = end
         if progress:
@@ -385,11 +394,11 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
     for step in range(begin, len(order)):
         figures, stop, end = take(step), interrupted.is_set(), step + 1
         last, due = end == len(order), saving.due(1)
-        look = stop or last or due or end - good.step >= KEEP
+        look = stop or last or due or old(good, end)
         if not all_finite(figures) or (look and problem(job, figures)):
             replay(job, good, epoch, end, take)
         if look:
-            good = Checkpoint(job, end)
+            good.renew(end)
         if progress:
             progress.batch(epoch, end / len(order), figures_over(job, sums[:end], sizes[:end])["objective"])
         if stop or (due and not last):

@@ -21,7 +21,7 @@ from ..kernels.inner import INNER, OPTIONS
 from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
-from .tables import DECAY, KL, L1
+from .tables import DECAY, KL, L1, Descents, descends
 
 SPINS = 2000  # looks at the counter before a waiting thread offers its processor to others
 
@@ -209,12 +209,30 @@ def _penalty_of_means(layers, rows):
     return penalty_of_means
 
 
+def destinations(weights, grads, state, settings, beside, a_t, b_t):
+    """Where the gradients go: into arrays, or along them."""
+
+
+@overload(destinations, jit_options=INNER)
+def _destinations(weights, grads, state, settings, beside, a_t, b_t):
+    if not descends(weights.present):
+        return lambda weights, grads, state, settings, beside, a_t, b_t: grads
+
+    def destinations(weights, grads, state, settings, beside, a_t, b_t):
+        lr, beta1, beta2, eps = settings
+        return Descents(grads, state, (lr, beta1, beta2, eps, a_t, b_t), beside)
+    return destinations
+
+
 def update(layers, settings, state, s, e, a_t, b_t):
     """One step of the optimizer for the parameters from s to before e."""
 
 
 @overload(update, jit_options=INNER)
 def _update(layers, settings, state, s, e, a_t, b_t):
+    if descends(layers.present):
+        return lambda layers, settings, state, s, e, a_t, b_t: None
+
     if "SGD" in layers.present:
         def sgd(layers, settings, state, s, e, a_t, b_t):
             theta, g, velocity, _ = state
@@ -259,9 +277,9 @@ def steps(share, counter, threads, data, first, last, batch, slope, rows, figure
             figures[step, 1] += penalty_of_means(layers, losses.size)
             for n in range(weights.room.size):
                 figures[step, 1] += weights.room[n]
-        parameter_gradients(weights, columns, all_dA, grads)
         a_t *= settings[1]
         b_t *= settings[2]
+        parameter_gradients(weights, columns, all_dA, destinations(weights, grads, state, settings, threads > 1, a_t, b_t))
         for i in range(owned.shape[0]):
             update(layers, settings, state, owned[i, 0], owned[i, 1], a_t, b_t)
         goal += threads

@@ -6,12 +6,13 @@ they are; and compiled code does not depend on the depth.
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import typeof, types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (NativeValue, intrinsic, lower_getattr_generic, models, overload, overload_method, register_model,
@@ -31,6 +32,11 @@ DENSE, TIED, L1, KL = map(KINDS.index, (formulas.Dense, formulas.TiedDense, L1Ac
 DECAY = "weight_decay"  # is present if some layer has any
 
 
+def descends(present: frozenset[str]) -> bool:
+    """Whether each gradient is used up as soon as it is complete: not where it is made of several parts."""
+    return "Adam" in present and not present & {"TiedDense", DECAY}
+
+
 class Record(NamedTuple):
     """What compiled code sees of a layer: the fields that its formulas read."""
 
@@ -42,6 +48,26 @@ class Record(NamedTuple):
     weight_decay: Any  # nothing if no layer has any
     room: Array  # KLActivity: each unit's mean over the batch. Dense with weight decay: the sum of squares of each row of W
     kinds: Any  # nothing at run time; to the compiler, which kinds there are
+
+
+class Descent(NamedTuple):
+    """Where a gradient goes that is used up at once: parameters that make a step of Adam along it. g: room for the gradient."""
+
+    theta: Array
+    g: Array
+    m: Array
+    v: Array
+    settings: tuple[float, ...]  # lr, beta1, beta2, eps and the powers of beta1 and beta2
+    beside: bool  # whether to take the step beside the product that the gradient is
+
+
+class Descents(NamedTuple):
+    """[i]: where the gradients of W and b of layer i go, as Descents; grads[i] says where they lie."""
+
+    grads: Any
+    state: tuple[Array, ...]  # theta, g, m, v of all layers
+    settings: tuple[float, ...]
+    beside: bool
 
 
 class Table:
@@ -126,7 +152,12 @@ def _attribute(context: Any, builder: Any, table: TableType, address: Any, name:
 
 @typeof_impl.register(Table)
 def _type_of_table(table: Table, context: Any) -> TableType:
-    return TableType(type(table).__name__, typeof(table.vector).dtype, table.present)
+    return table_type(type(table).__name__, from_dtype(table.vector.dtype), table.present)
+
+
+@functools.cache  # all calls of compiled code ask for the types of their tables
+def table_type(role: str, dtype: Any, present: frozenset[str]) -> TableType:
+    return TableType(role, dtype, present)
 
 
 @unbox(TableType)
@@ -156,6 +187,8 @@ def _weight_decay_of(table, i):
 def _item(table, i):
     if isinstance(table, TableType):
         return ITEMS[table.role]
+    if isinstance(table, types.NamedTuple) and table.instance_class is Descents:
+        return _descents
 
 
 def _activations(table, i):
@@ -171,6 +204,18 @@ def _columns(table, i):
 def _gradients(table, i):
     p = table.places
     return matrix(table.vector, p[i, 0], p[i, 1], p[i, 2]), part(table.vector, p[i, 3], p[i, 4])
+
+
+def _descents(table, i):
+    p = table.grads.places
+    return descent(table, p[i, 0], p[i, 1] * p[i, 2]), descent(table, p[i, 3], p[i, 4])
+
+
+@jit
+def descent(table, start, size):
+    theta, g, m, v = table.state
+    return Descent(part(theta, start, size), part(g, start, size), part(m, start, size), part(v, start, size), table.settings,
+                   table.beside)
 
 
 def _record(table, i):

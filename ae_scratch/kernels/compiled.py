@@ -7,17 +7,16 @@ a row in vectors of a fixed width, so that neither the CPU nor the number of thr
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from . import elementwise, philox
+from . import elementwise, matmul, philox, updates
 from . import reference as ops
 from .inner import INNER
-from .linked import product
+from .linked import adam_product, product
 from .simd import lanes, load, matrix, stay_a_function, total, vector
 
 
@@ -37,7 +36,7 @@ def compiles(operation: Any) -> Any:
 
 
 FRACTION, HALF_EXPONENT = 2**52 - 1, 1022 << 52  # in a float64: the bits of the fraction; those of the exponent in [1/2, 1)
-log_near_1 = jit(philox.log_near_1)
+log_near_1, is_large = jit(philox.log_near_1), jit(matmul.is_large)
 
 
 @jit
@@ -87,6 +86,15 @@ def _affine(X, W, b, out=None):
 
 @compiles(ops.weight_gradient)
 def _weight_gradient(X, dY, W, weight_decay, out=None):
+    def descend(X, dY, W, weight_decay, out=None):
+        if out.beside and not is_large(X.T, dY):
+            ops.adam_matmul(X.T, dY, out.theta, out.g, out.m, out.v, *out.settings)
+        else:
+            product(X.T, dY, matrix(out.g, 0, X.shape[1], dY.shape[1]))
+            ops.adam(out.theta, out.g, out.m, out.v, *out.settings)
+
+    if isinstance(out, types.NamedTuple):  # a tables.Descent
+        return descend
     if isinstance(weight_decay, types.NoneType):
         return lambda X, dY, W, weight_decay, out=None: product(X.T, dY, out)
 
@@ -101,13 +109,18 @@ def _weight_gradient(X, dY, W, weight_decay, out=None):
 
 @compiles(ops.sum_rows)
 def _sum_rows(A, out=None):
+    def step(A, out=None):
+        if out.theta.size:
+            ops.sum_rows(A, out.g)
+            ops.adam(out.theta, out.g, out.m, out.v, *out.settings)
+
     def sum_rows(A, out=None):
-        for j in range(A.shape[1]):
+        for j in range(out.size):  # none in a thread that does not own b
             out[j] = 0
         for i in range(A.shape[0]):
-            for j in range(A.shape[1]):
+            for j in range(out.size):
                 out[j] += A[i, j]
-    return sum_rows
+    return step if isinstance(out, types.NamedTuple) else sum_rows
 
 
 @compiles(ops.mean_rows)
@@ -322,16 +335,10 @@ def _sgd(theta, g, velocity, lr, momentum):
 
 @compiles(ops.adam)
 def _adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
-    def adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
-        number, tiny, zero = theta.dtype.type, theta.dtype.type(ops.TINY), theta.dtype.type(0)
-        keep1, add1, keep2, add2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
-        step, correction, floor = number(lr / (1 - beta1_t)), number(1 / (1 - beta2_t)), number(eps)
-        for n in range(theta.size):
-            first = m[n] * keep1 + add1 * g[n]
-            second = v[n] * keep2 + add2 * (g[n] * g[n])
-            first = zero if abs(first) < tiny else first
-            second = zero if abs(second) < tiny else second
-            m[n] = first
-            v[n] = second
-            theta[n] -= step * first / (math.sqrt(second * correction) + floor)
-    return adam
+    return updates.adam
+
+
+@compiles(ops.adam_matmul)
+def _adam_matmul(A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
+    return lambda A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t: adam_product(
+        A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t)

@@ -1,4 +1,4 @@
-"""The product of matrices as code of its own, which other compiled code calls by name.
+"""Products of matrices, and Adam along them, as code of its own, which other compiled code calls by name.
 
 Numba makes what a compiled function calls a part of it, and compiles that again for every caller, and for the callers' callers.
 The kernels of matrix products are the largest pieces of code here, and called from everywhere: compiled once and linked by
@@ -8,6 +8,7 @@ earlier process is used, or it would look for the name in vain.
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -19,10 +20,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from . import matmul
+from . import matmul, updates
 from .cache import cached_cfunc
 
-loaded: dict[str, Any] = {}  # the product by dtype: what keeps its code in memory
+loaded: dict[str, Any] = {}  # by name: what keeps code in memory
 loading = threading.RLock()  # the code that two threads loaded would go when the second one took its place
 
 
@@ -39,13 +40,14 @@ def matrix_at(context, address, rows, columns, row_bytes, column_bytes):
     return kind(address, types.intp, types.intp, types.intp, types.intp), emit
 
 
-is_large, small, large, transposed = map(numba.njit(error_model="numpy", inline="always"), (
-    matmul.is_large, matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed))
+is_large, small, large, transposed, adam_beside = map(numba.njit(error_model="numpy", inline="always"), (
+    matmul.is_large, matmul.matmul_5_tile, matmul.matmul_6_panel, matmul.matmul_transposed, updates.adam_matmul))
 
 
-# What is linked takes no arrays: of each matrix its address, shape and strides.
+# What is linked takes no arrays: of each matrix its address, shape and strides; of a vector its address. It returns 1; what
+# raises an exception returns 0, Numba's rule for code that is called from outside.
 def matrix_product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0, c1, c_down, c_along):
-    """C = A B by the kernel that is fast for these sizes, and for how B is stored. Returns 1, or 0 for want of memory."""
+    """C = A B by the kernel that is fast for these sizes, and for how B is stored."""
     A, B, C = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), matrix_at(c, c0, c1, c_down, c_along)
     if b_along > B.itemsize:  # the numbers of a row are not neighbours, as all other kernels take for granted
         transposed(A, B.T, C)
@@ -53,37 +55,64 @@ def matrix_product(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, c, c0
         large(A, B, C)
     else:
         small(A, B, C)
-    return 1  # what raises an exception returns 0: Numba's rule for code that is called from outside
+    return 1
 
 
-def load(dtype: Any) -> None:
-    """Compile the product of matrices of a dtype, or read its code from the cache, and make its name known."""
-    name, matrix = np.dtype(dtype).name, [types.CPointer(numba.from_dtype(np.dtype(dtype))), *4 * [types.intp]]
+def matrix_adam(a, a0, a1, a_down, a_along, b, b0, b1, b_down, b_along, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
+    """A step of Adam along A B, for B stored row by row."""
+    A, B, size = matrix_at(a, a0, a1, a_down, a_along), matrix_at(b, b0, b1, b_down, b_along), a0 * b1
+    adam_beside(A, B, numba.carray(theta, size), numba.carray(g, size), numba.carray(m, size), numba.carray(v, size), lr, beta1,
+                beta2, eps, beta1_t, beta2_t)
+    return 1
+
+
+def load(dtype: Any, function: Any = matrix_product) -> None:
+    """Compile one of these functions for a dtype, or read its code from the cache, and make its name known."""
+    number = types.CPointer(numba.from_dtype(np.dtype(dtype)))
+    matrix = [number, *4 * [types.intp]]
+    arguments = {matrix_product: 3 * matrix, matrix_adam: 2 * matrix + 4 * [number] + 6 * [types.float64]}[function]
+    name = symbol(function, dtype)
     with loading:
         if name not in loaded:
-            loaded[name] = cached_cfunc(types.intp(*3 * matrix), error_model="numpy")(matrix_product)
-            binding.add_symbol(symbol(name), loaded[name].address)
+            loaded[name] = cached_cfunc(types.intp(*arguments), error_model="numpy")(function)
+            binding.add_symbol(name, loaded[name].address)
 
 
-def symbol(dtype: str) -> str:
-    """Return the name that the product is linked by."""
-    return f"ae_scratch.matrix_product.{dtype}"
+def symbol(function: Any, dtype: Any) -> str:
+    """Return the name that one of these functions is linked by."""
+    return f"ae_scratch.{function.__name__}.{np.dtype(dtype).name}"
+
+
+def flat(context: Any, builder: Any, kind: Any, value: Any) -> list[Any]:
+    """What an argument is passed as."""
+    if not isinstance(kind, types.Array):
+        return [context.cast(builder, value, kind, types.float64)]
+    array = context.make_array(kind)(context, builder, value)
+    if kind.ndim == 1:
+        return [array.data]
+    return [array.data, *(number for pair in (array.shape, array.strides) for number in cgutils.unpack_tuple(builder, pair))]
+
+
+def call(function: Any, context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    """Emit the call of one of these functions, and MemoryError for its 0."""
+    passed = [part for kind, value in zip(signature.args, values) for part in flat(context, builder, kind, value)]
+    expected = ir.FunctionType(ir.IntType(64), [value.type for value in passed])
+    name = symbol(function, signature.args[0].dtype.name)
+    done = builder.call(cgutils.get_or_insert_function(builder.module, expected, name), passed)
+    with builder.if_then(cgutils.is_null(builder, done), likely=False):
+        context.call_conv.return_user_exc(builder, MemoryError, ("no memory for the parts of a matrix product",))
+    return context.get_dummy_value()
 
 
 @intrinsic
 def product(context, A, B, C):
     """C = A B, or MemoryError."""
     load(C.dtype.name)
+    return types.none(A, B, C), functools.partial(call, matrix_product)
 
-    def emit(context, builder, signature, values):
-        flat = []
-        for kind, value in zip(signature.args, values):
-            array = context.make_array(kind)(context, builder, value)
-            pairs = (cgutils.unpack_tuple(builder, pair) for pair in (array.shape, array.strides))
-            flat += [array.data, *(number for pair in pairs for number in pair)]
-        kind = ir.FunctionType(ir.IntType(64), [value.type for value in flat])
-        done = builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(C.dtype.name)), flat)
-        with builder.if_then(cgutils.is_null(builder, done), likely=False):
-            context.call_conv.return_user_exc(builder, MemoryError, ("no memory for the parts of a matrix product",))
-        return context.get_dummy_value()
-    return types.none(A, B, C), emit
+
+@intrinsic
+def adam_product(context, A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
+    """A step of Adam along A B, as ``updates.adam_matmul`` takes it."""
+    load(theta.dtype.name, matrix_adam)
+    return types.none(A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t), functools.partial(call, matrix_adam)

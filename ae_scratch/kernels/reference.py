@@ -178,6 +178,13 @@ def adam(theta: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, be
     theta -= (lr / (1 - beta1_t)) * m / (np.sqrt(v * (1 / (1 - beta2_t))) + eps)
 
 
+def adam_matmul(A: Array, B: Array, theta: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float,
+                eps: float, beta1_t: float, beta2_t: float) -> None:
+    """adam along g = A B               (m, n) = (m, k)(k, n), row by row as theta, m and v, vectors of m n numbers"""
+    np.matmul(A, B, out=g.reshape(len(A), -1))
+    adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t)
+
+
 def flush(m: Array) -> None:
     """m = 0 where |m| < 2^-100"""
     m[np.abs(m) < TINY] = 0

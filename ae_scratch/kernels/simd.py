@@ -118,6 +118,26 @@ def store(v: Array, A: Array, i: int, j: int) -> None:
     A[i, j:j + len(v)] = v[:A.shape[1] - j]
 
 
+def load_whole(v: Array, start: int) -> Array:
+    """Return the vector v[start], v[start + 1], ..., which must all be there."""
+    return v[start:start + lanes(v)].copy()
+
+
+def store_whole(x: Array, v: Array, start: int) -> None:
+    """Write a vector to v[start], v[start + 1], ..., which must all be there."""
+    v[start:start + lanes(v)] = x
+
+
+def square_root(x: Any) -> Any:
+    """Return the square root of a vector."""
+    return np.sqrt(x)
+
+
+def flush(x: Any, tiny: float) -> Any:
+    """Return a vector with zeros where |x| < tiny."""
+    return np.where(np.abs(x) < tiny, x.dtype.type(0), x)
+
+
 def splat(A: Array, x: Any) -> Array:
     """Return the vector of A's dtype with x in every place."""
     return np.full(lanes(A), x, A.dtype)
@@ -241,6 +261,13 @@ def compiled(function: Callable[..., Any], *arguments: type[types.Type], result:
     return register
 
 
+def suffix(kind: Any) -> str:
+    """What LLVM appends to the names of functions for a type: f32 for float32, v16f32 for 16 of them."""
+    if isinstance(kind, ir.VectorType):
+        return f"v{kind.count}{suffix(kind.element)}"
+    return "f32" if isinstance(kind, ir.FloatType) else "f64"
+
+
 class Code:
     """Emits the instructions that the functions below are made of."""
 
@@ -253,9 +280,7 @@ class Code:
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """llvm.fma is one instruction where the CPU has it, and a slow but equally exact function elsewhere."""
-        name = f"v{a.type.count}f" if isinstance(a.type, ir.VectorType) else "f"
-        element = a.type.element if isinstance(a.type, ir.VectorType) else a.type
-        return self.call(f"llvm.fma.{name}{32 if isinstance(element, ir.FloatType) else 64}", a.type, a, b, c)
+        return self.call(f"llvm.fma.{suffix(a.type)}", a.type, a, b, c)
 
     def splat(self, x: Any, count: int) -> Any:
         undefined = ir.Constant(ir.VectorType(x.type, count), ir.Undefined)
@@ -321,18 +346,23 @@ class Matrix:
         kind = ir.VectorType(self.element, self.count)
         if not self.edge:
             return self.code.builder.load(self.pointer(i, j, kind), align=self.bytes)
-        return self.code.call(f"llvm.masked.load.{self._suffix()}", kind, self.pointer(i, j, kind), I32(self.bytes),
+        return self.code.call(f"llvm.masked.load.{suffix(kind)}.p0", kind, self.pointer(i, j, kind), I32(self.bytes),
                               self.within(j), ir.Constant(kind, None))
 
     def store(self, v: Any, i: Any, j: Any) -> None:
         pointer = self.pointer(i, j, v.type)
         if self.edge:
-            self.code.call(f"llvm.masked.store.{self._suffix()}", ir.VoidType(), v, pointer, I32(self.bytes), self.within(j))
+            self.code.call(f"llvm.masked.store.{suffix(v.type)}.p0", ir.VoidType(), v, pointer, I32(self.bytes), self.within(j))
         else:
             self.code.builder.store(v, pointer, align=self.bytes)
 
-    def _suffix(self) -> str:
-        return f"v{self.count}f{8 * self.bytes}.p0"
+
+def _whole_at(code: Code, argument: int, v: Any, start: Any) -> tuple[Any, dict[str, int]]:
+    """Where a vector begins in an array, and how that is aligned: as its numbers are."""
+    kind, b = code.signature.args[argument], code.builder
+    data = code.context.make_array(kind)(code.context, b, v).data
+    vector = ir.VectorType(data.type.pointee, BITS // kind.dtype.bitwidth)
+    return b.bitcast(b.gep(data, [start]), vector.as_pointer()), {"align": kind.dtype.bitwidth // 8}
 
 
 def _view(code: Code, base: Any, start: Any, shape: list[Any], strides: list[Any]) -> Any:
@@ -423,6 +453,33 @@ def _(code, a, b):
     return code.builder.fadd(a, b)
 
 
+@compiled(operator.sub, Block, Block, result=_alike)
+def _(code, a, b):
+    return code.builder.fsub(a, b)
+
+
+@compiled(operator.mul, Block, Block, result=_alike)
+def _(code, a, b):
+    return code.builder.fmul(a, b)
+
+
+@compiled(operator.truediv, Block, Block, result=_alike)
+def _(code, a, b):
+    return code.builder.fdiv(a, b)
+
+
+@compiled(square_root, Block, result=_alike)
+def _(code, x):
+    return code.call(f"llvm.sqrt.{suffix(x.type)}", x.type, x)
+
+
+@compiled(flush, Block, types.Float, result=lambda x, _: x)
+def _(code, x, tiny):
+    size = code.call(f"llvm.fabs.{suffix(x.type)}", x.type, x)
+    least = code.splat(code.context.cast(code.builder, tiny, code.signature.args[1], code.signature.args[0].dtype), x.type.count)
+    return code.builder.select(code.builder.fcmp_ordered("<", size, least), ir.Constant(x.type, None), x)
+
+
 @compiled(splat, types.Array, types.Float, result=_element_block(1, 1))
 def _(code, A, x):
     return code.splat(x, code.signature.return_type.lanes)
@@ -432,6 +489,18 @@ def _(code, A, x):
 def _(code, A, i, j):
     A = Matrix(code, 0, A)
     return A.load(A.row(i, 0), j)
+
+
+@compiled(load_whole, types.Array, types.Integer, result=_element_block(1, 1))
+def _(code, v, start):
+    pointer, alignment = _whole_at(code, 0, v, start)
+    return code.builder.load(pointer, **alignment)
+
+
+@compiled(store_whole, Block, types.Array, types.Integer, result=lambda *_: types.none)
+def _(code, x, v, start):
+    pointer, alignment = _whole_at(code, 1, v, start)
+    code.builder.store(x, pointer, **alignment)
 
 
 @compiled(store, Block, types.Array, types.Integer, types.Integer, result=lambda *_: types.none)
