@@ -18,7 +18,8 @@ from ..kernels.cache import cached_jit
 from ..kernels.compiled import inlined, jit
 from ..kernels.file_rows import read_row
 from ..kernels.inner import COUNTED, INNER, OUTER
-from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
+from ..kernels.memory import ALIGNMENT
+from ..kernels.simd import arrive, arrived, let_others_run, part, prefetch, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import DECAY, KL, L1, Descents, descends
@@ -90,6 +91,20 @@ def gather(data, scaling, order, start, out):
         read(data, order[start + i], scaling, out, i)
 
 
+def ask_for(data, order, place):
+    """Have the row of data that comes up in the order at this place, if any, brought into the caches: memory takes as long for
+    it as the processor for a row's loss, and can do it meanwhile."""
+
+
+@overload(ask_for, jit_options=INNER)
+def _ask_for(data, order, place):
+    def ask_for(data, order, place):
+        if place < order.size:
+            for j in range(0, data.shape[1], ALIGNMENT // data.itemsize):
+                prefetch(data, order[place], j)
+    return ask_for if isinstance(data, types.Array) else lambda data, order, place: None
+
+
 @jit
 def read_block(data, scaling, start, out):
     """The rows of data from ``start`` on."""
@@ -122,12 +137,14 @@ def row_losses(context, layers):
 
 
 @inlined
-def loss_and_gradient(layers, Y, T, slope, rows, dY):
-    """Each row's sum of losses over features, and dY = slope D, row by row: a row stays in the fastest cache between the two."""
+def loss_and_gradient(layers, Y, T, slope, rows, dY, data, order, place):
+    """Each row's sum of losses over features, and dY = slope D, row by row: a row stays in the fastest cache between the two. The
+    rows of data from a place of the order on are asked for meanwhile."""
     for n in range(Y.shape[0]):
         D = some_rows(dY, n, 1)
         row_losses(layers)(some_rows(Y, n, 1), some_rows(T, n, 1), rows[n:n + 1], D)
         ops.scale(D, slope, D)
+        ask_for(data, order, place + n)
 
 
 def row_penalties(layers, A, rows):
@@ -264,7 +281,7 @@ def steps(share, counter, threads, data, first, last, batch, slope, rows, figure
             gather(T, scaling, order, place, T_batch[0])
         forward(layers, A)
         goal = batch_means(layers, all_A, counter, threads, goal)
-        loss_and_gradient(layers, A[depth], T_batch[0], slope, losses[begin:end], dA[depth])
+        loss_and_gradient(layers, A[depth], T_batch[0], slope, losses[begin:end], dA[depth], X, order, place + batch)
         row_penalties(layers, A, penalties[begin:end])
         weight_penalties(weights)
         backward(layers, A, dA, 1)

@@ -17,10 +17,10 @@ from .reference import Array
 from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile,
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view, whole)
 
-PANEL = 1 << 14  # bytes of a panel of B: half the fastest cache of most machines
-DEPTH = 128  # rows of B that all tiles go over before the next ones: 8 KB of each column of tiles
+PANEL = 1 << 15  # bytes of a panel of B: the fastest cache of most machines; the second one helps with what is pushed out
+DEPTH = 400  # rows of B that all tiles go over before the next ones: 25 KB of a column of them, with AVX
 LARGE = 1 << 19  # bytes of B that are worth panels: half the second cache
-BLOCK = 192  # rows of A that go over a panel before the next one is copied: 256 columns of them stay in the second cache
+BLOCK = 256  # rows of A that go over a panel before the next one is copied: 512 columns of them are half the second cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +84,7 @@ def matmul_4_block(A: Array, B: Array, C: Array) -> None:
 def matmul_5_tile(A: Array, B: Array, C: Array) -> None:
     """As many rows and vectors at once as the registers hold: a tile. Every vector of B serves ROWS sums, every number of A
     VECTORS of them, and loads no longer limit the arithmetic. No more than DEPTH of those vectors come one after the other:
-    the fastest cache still holds them when the next tile wants them, and the sums wait in C meanwhile."""
+    the fast caches still hold them when the next tile wants them, and the sums wait in C meanwhile."""
     m, n = C.shape
     for k in range(0, max(A.shape[1], 1), DEPTH):  # once at least: a sum of nothing is zero
         depth = min(DEPTH, A.shape[1] - k)
@@ -94,7 +94,7 @@ def matmul_5_tile(A: Array, B: Array, C: Array) -> None:
 
 
 def matmul_6_panel(A: Array, B: Array, C: Array) -> None:
-    """For matrices that exceed the caches: a panel of B, as wide as a tile and as high as half the fastest cache holds, is copied
+    """For matrices that exceed the caches: a panel of B, as wide as a tile and as high as the fastest cache holds, is copied
     there, where its rows lie one after the other, and serves all rows of A. Then comes the panel below, and the sums, kept in
     C meanwhile, go on where they were. A transposed A is copied too, block by block, or its numbers would lie far apart."""
     m, n = C.shape
