@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .matmul import column_of_tiles, one_tile, part_of_kernels
+from . import reference as ops
+from .matmul import one_tile, part_of_kernels
 from .reference import TINY, Array
-from .simd import ROWS, VECTORS, flush, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view, whole
+from .simd import ROWS, VECTORS, flush, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view
 
 
 @part_of_kernels
@@ -64,7 +65,7 @@ def adam_matmul(A: Array, B: Array, theta: Array, g: Array, m: Array, v: Array, 
     of the band before make their step. The gradient takes the places of two bands in g, in turn, and never leaves the fast
     caches."""
     settings = adam_settings(theta, lr, beta1, beta2, eps, beta1_t, beta2_t)
-    n, depth, width, right = B.shape[1], A.shape[1], VECTORS * lanes(theta), whole(B)
+    n, depth, width = B.shape[1], A.shape[1], VECTORS * lanes(theta)
     bands = matrix(g, 0, A.shape[0], n)
     done = back = 0  # parameters that made their step; how far before them their gradient is
     for i in range(0, A.shape[0], ROWS):
@@ -72,9 +73,10 @@ def adam_matmul(A: Array, B: Array, theta: Array, g: Array, m: Array, v: Array, 
         left, band = view(A, i, rows, 0, depth), view(bands, place, rows, 0, n)
         for j in range(0, n, width):
             if rows == ROWS and n - j >= width:
-                one_tile(tile(band), left, 0, right, j, band, j, False)
+                one_tile(tile(band), left, 0, B, j, band, j, False)
             else:
-                column_of_tiles(left, right, j, band, j, False)
+                columns = min(width, n - j)
+                ops.matmul(left, view(B, 0, depth, j, columns), view(band, 0, rows, j, columns))
             stop = min(done + ROWS * width, i * n)
             adam_piece(theta, g, m, v, done, stop, back, settings)
             done = stop
