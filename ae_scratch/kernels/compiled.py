@@ -230,8 +230,8 @@ def _cross_entropy(Z, T, rows=None, D=None):
         vector, as they are where several loops share the registers.
         """
         memory = np.empty(3 * Z.shape[1], Z.dtype)
-        room = matrix(memory, 0, 3, Z.shape[1])
         for i in range(Z.shape[0]):
+            room = matrix(memory, 0, 3, Z.shape[1])  # here, since the memory is given back after its last mention
             decay_row(Z, i, room)
             cross_entropy_row(Z, T, i, room, D)
             rows[i] = row_sum(room, 2)
