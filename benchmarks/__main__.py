@@ -188,7 +188,9 @@ def run_all(options: argparse.Namespace) -> None:
     for name in names:
         for key, cell in BENCHMARKS[name](run):
             cell = {"date": datetime.date.today().isoformat(), **cell}
-            results["benchmarks"].setdefault(name, {})[key] = cell
+            cells = {**results["benchmarks"].get(name, {}), key: cell}
+            results["benchmarks"][name] = dict(sorted(  # by size, whatever was measured first
+                cells.items(), key=lambda item: (item[1].get("batch", 0), item[1].get("threads", 0))))
             results["peers"].update(versions_in(cell))
             write(results, options.out)
             print(report.TABLES[name](cell), end="\n\n", flush=True, file=sys.stderr if options.json else sys.stdout)
