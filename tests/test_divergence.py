@@ -76,6 +76,7 @@ def test_N4_the_state_is_that_before_the_first_bad_step(monkeypatch, kind, engin
     monkeypatch.setattr(driver, "CHUNK", 0.0 if trial == 1 else 1e9)
     monkeypatch.setattr(driver, "TRIAL", trial)
     monkeypatch.setattr(driver, "KEEP", keep)
+    monkeypatch.setattr(driver, "COPY", 0.0 if trial < 1000 else 1e9)
     task, (epoch, step) = job(kind), BAD[kind]
     error, history = run(engine, task, threads=threads)
     assert (error.epoch, error.step, error.layer) == (epoch, step, "loss" if kind == "the objective" else "0")
@@ -83,6 +84,17 @@ def test_N4_the_state_is_that_before_the_first_bad_step(monkeypatch, kind, engin
     assert f"{kind}" in str(error) and f"epoch {epoch + 1}, step {step + 1};" in str(error)
     assert state(task) == by_hand(engine, job(kind), epoch, step) != by_hand(engine, job(kind), epoch, step - 1)
     assert len(history.get("objective", [])) == epoch and np.isfinite(history.get("objective", [])).all()
+
+
+def test_N4_a_copy_of_the_parameters_alone_is_not_enough(monkeypatch):
+    def renew(good, step):
+        good.step, good.theta[:] = step, good.job.network.params.vector
+    monkeypatch.setattr(training.Checkpoint, "renew", renew)
+    for name, value in (("CHUNK", 0.0), ("TRIAL", 1), ("KEEP", 1), ("COPY", 0.0)):
+        monkeypatch.setattr(driver, name, value)
+    task, (epoch, step) = job("a parameter"), BAD["a parameter"]
+    run("numba", task, threads=1)
+    assert state(task) != by_hand("numba", job("a parameter"), epoch, step)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
