@@ -4,6 +4,8 @@ A product of matrices and a step of Adam keep different parts of the processor b
 multiply-adds; Adam waits for roots and quotients, and for memory: for parameters that another processor has just read, above
 all. One after the other, each leaves idle what the other wants. Here a piece of the step follows every tile of the product, and
 the processor, which looks a few hundred instructions ahead, does one while it waits for the other.
+
+It pays where several threads train. A thread alone finds the parameters in its own caches, and gains nothing.
 """
 
 from __future__ import annotations
