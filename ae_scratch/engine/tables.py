@@ -24,6 +24,7 @@ from ..kernels.compiled import inlined, jit
 from ..kernels.inner import COUNTED, INNER
 from ..kernels.reference import Array
 from ..kernels.simd import I64, Code, compiled, part
+from ..kernels.updates import Descent
 from ..penalties import KLActivity, L1Activity
 
 KINDS = (formulas.Dense, formulas.TiedDense, formulas.ReLU, formulas.Sigmoid, formulas.Tanh, formulas.Identity, L1Activity,
@@ -49,17 +50,6 @@ class Record(NamedTuple):
     weight_decay: Any  # nothing if no layer has any
     room: Array  # KLActivity: each unit's mean over the batch. Dense with weight decay: the sum of squares of each row of W
     kinds: Any  # nothing at run time; to the compiler, which kinds there are
-
-
-class Descent(NamedTuple):
-    """Where a gradient goes that is used up at once: parameters that make a step of Adam along it. g: room for the gradient."""
-
-    theta: Array
-    g: Array
-    m: Array
-    v: Array
-    settings: tuple[float, ...]  # lr, beta1, beta2, eps and the powers of beta1 and beta2
-    beside: bool  # whether to take the step beside the product that the gradient is
 
 
 class Descents(NamedTuple):

@@ -84,6 +84,11 @@ def _affine(X, W, b, out=None):
     return affine
 
 
+def is_descent(out: Any) -> bool:
+    """Whether a gradient is to be used up at once, by the type of where it goes."""
+    return isinstance(out, types.NamedTuple) and out.instance_class is updates.Descent
+
+
 @compiles(ops.weight_gradient)
 def _weight_gradient(X, dY, W, weight_decay, out=None):
     def descend(X, dY, W, weight_decay, out=None):
@@ -93,7 +98,7 @@ def _weight_gradient(X, dY, W, weight_decay, out=None):
             product(X.T, dY, matrix(out.g, 0, X.shape[1], dY.shape[1]))
             ops.adam(out.theta, out.g, out.m, out.v, *out.settings)
 
-    if isinstance(out, types.NamedTuple):  # a tables.Descent
+    if is_descent(out):
         return descend
     if isinstance(weight_decay, types.NoneType):
         return lambda X, dY, W, weight_decay, out=None: product(X.T, dY, out)
@@ -120,7 +125,7 @@ def _sum_rows(A, out=None):
         for i in range(A.shape[0]):
             for j in range(out.size):
                 out[j] += A[i, j]
-    return step if isinstance(out, types.NamedTuple) else sum_rows
+    return step if is_descent(out) else sum_rows
 
 
 @compiles(ops.mean_rows)

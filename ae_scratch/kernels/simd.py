@@ -452,24 +452,10 @@ def _(code, A):
     return I64(BITS // code.signature.args[0].dtype.bitwidth)
 
 
-@compiled(operator.add, Block, Block, result=_alike)
-def _(code, a, b):
-    return code.builder.fadd(a, b)
-
-
-@compiled(operator.sub, Block, Block, result=_alike)
-def _(code, a, b):
-    return code.builder.fsub(a, b)
-
-
-@compiled(operator.mul, Block, Block, result=_alike)
-def _(code, a, b):
-    return code.builder.fmul(a, b)
-
-
-@compiled(operator.truediv, Block, Block, result=_alike)
-def _(code, a, b):
-    return code.builder.fdiv(a, b)
+for operation, instruction in zip((operator.add, operator.sub, operator.mul, operator.truediv), ("fadd", "fsub", "fmul", "fdiv")):
+    @compiled(operation, Block, Block, result=_alike)
+    def _(code, a, b, instruction=instruction):
+        return getattr(code.builder, instruction)(a, b)
 
 
 @compiled(square_root, Block, result=_alike)

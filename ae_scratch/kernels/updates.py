@@ -10,12 +10,23 @@ It pays where several threads train. A thread alone finds the parameters in its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import reference as ops
 from .matmul import one_tile, part_of_kernels
 from .reference import TINY, Array
 from .simd import ROWS, VECTORS, flush, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view
+
+
+class Descent(NamedTuple):
+    """Where a gradient goes that is used up at once: parameters that make a step of Adam along it. g: room for the gradient."""
+
+    theta: Array
+    g: Array
+    m: Array
+    v: Array
+    settings: tuple[float, ...]  # lr, beta1, beta2, eps and the powers of beta1 and beta2
+    beside: bool  # whether to take the step beside the product that the gradient is
 
 
 @part_of_kernels
