@@ -8,11 +8,12 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.errors import NumbaError
 
 from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the vocabulary
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels import simd
-from ae_scratch.kernels.inner import OPTIONS
+from ae_scratch.kernels.inner import COUNTED, INNER, OPTIONS
 
 RNG = np.random.default_rng(0)
 
@@ -268,6 +269,20 @@ def test_N5_without_the_flush_they_would_stay_subnormal(monkeypatch):
     monkeypatch.setattr(ops, "flush", lambda moment: None)
     m, v, smallest = dead_steps(ops.adam, np.float32, steps=3000)
     assert m.any() and v.any() and smallest < np.finfo(np.float32).tiny
+
+
+@pytest.mark.parametrize("options", [INNER, COUNTED], ids=["without counts", "counted"])
+def test_an_array_is_allocated_only_where_references_are_counted(options):
+    """Elsewhere it would never be given back, or too soon; Numba refuses to compile that."""
+    def allocate(n):
+        return np.zeros(n)[0]
+    inner = njit(**options)(allocate)
+    outer = njit(**OPTIONS)(lambda n: inner(n))
+    if options is COUNTED:
+        assert outer(3) == 0
+    else:
+        with pytest.raises(NumbaError, match="No implementation of function .*zeros"):
+            outer(3)
 
 
 def test_every_operation_of_the_vocabulary_is_compiled():
