@@ -24,7 +24,7 @@ def measure(threads: int, seconds: float) -> dict[str, dict[str, list[float]]]:
     out = np.zeros_like(X)
     measured = {name: both(map_of(getattr(elementwise, name)), numpy_map(formula), (np.abs(X) if name == "log1p" else X, out),
                            seconds) for name, formula in FORMULAS.items()}
-    pairs = {"relu": (ops.relu, (X, out)), "cross_entropy": (ops.cross_entropy, (X, T, np.zeros(ROWS, np.float32), out)),
+    pairs = {"relu": (ops.relu, (X, out)), "cross_entropy": (ops.cross_entropy, (X, T, 1.0, np.zeros(ROWS, np.float32), out)),
              "adam": (ops.adam, (*vectors(rng, 4), 1e-3, 0.9, 0.999, 1e-8, 0.5, 0.5)),
              "sgd": (ops.sgd, (*vectors(rng, 3), 1e-3, 0.9))}
     for name, (operation, arguments) in pairs.items():

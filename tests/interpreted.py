@@ -103,7 +103,7 @@ def interpret():
         operation(name, philox, getattr(compiled_noise, f"_{name}"))
     compiled.product, compiled.adam_product, linked.load = product, updates.adam_matmul, lambda *_: None
     file_rows.pread, file_rows.address = pread, lambda array: array.ctypes.data
-    for name in ("scaled", "read", "corrupt", "ask_for", "row_penalties", "batch_means", "weight_penalties", "penalty_of_means",
+    for name in ("scaled", "read", "corrupt", "row_penalties", "batch_means", "weight_penalties", "penalty_of_means",
                  "update", "destinations"):
         setattr(steps, name, picked(getattr(steps, f"_{name}")))
     steps.row_losses = lambda layers: ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error

@@ -121,7 +121,7 @@ def too_tall(A, B, C):
     """What matmul_5_tile would be with such tiles alone."""
     for j in range(0, C.shape[1], simd.VECTORS * simd.lanes(C)):
         for i in range(0, C.shape[0], 2 * simd.ROWS):
-            matmul.one_tile(tall_tile(C), A, i, B, j, C, j, False)
+            matmul.one_tile(tall_tile(C), A, i, B, j, C, j, False, False)
 
 
 def innermost_loops(kernel, layout="C"):

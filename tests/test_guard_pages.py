@@ -246,7 +246,7 @@ def one_row_past(A, C):
 
 def load_without_mask(A, C):
     """A whole tile where only one for the edges fits."""
-    matmul.one_tile(simd.tile(C), C, 0, C, 0, C, 0, False)
+    matmul.one_tile(simd.tile(C), C, 0, C, 0, C, 0, False, False)
 
 
 def no_tail(A, C):

@@ -181,6 +181,7 @@ class Engine:
             moment[:] = 0 if before is None else before
         self.state = (theta, self.gradient, *moments)
         self.rows: tuple[Any, Any] | None = None
+        self.good = Checkpoint(job)  # where training goes back to when it diverges
 
     @contextmanager
     def files(self) -> Iterator[None]:
@@ -344,7 +345,8 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
     job, order, (_, begin, before, _) = engine.job, engine.job.order(epoch), saving.begin(epoch)
     n, batch = len(order), job.batch_size
     data, sizes, whole = data_of(job, order, epoch, engine.rows), np.diff([*range(0, n, batch), n]), n // batch
-    sums, good = np.zeros((len(sizes), 2)), Checkpoint(job, begin)
+    sums, good = np.zeros((len(sizes), 2)), engine.good
+    good.renew(begin)
     sums[:begin] = before[:, :2]
     while begin < len(sizes):
         count, chunk = pace.next()
@@ -375,7 +377,8 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
                      interrupted: threading.Event) -> Figures:
     """Train for an epoch, or what is left of it, on batches that come one by one, and return its figures."""
     job, order, (_, begin, before, _) = engine.job, engine.job.order(epoch), saving.begin(epoch)
-    sums, sizes, good = np.zeros((len(order), 2)), np.zeros(len(order), np.int64), Checkpoint(job, begin)
+    sums, sizes, good = np.zeros((len(order), 2)), np.zeros(len(order), np.int64), engine.good
+    good.renew(begin)
     sums[:begin], sizes[:begin] = before[:, :2], before[:, 2]
 
     def take(step: int) -> Array:

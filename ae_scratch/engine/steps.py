@@ -18,8 +18,7 @@ from ..kernels.cache import cached_jit
 from ..kernels.compiled import inlined, jit
 from ..kernels.file_rows import read_row
 from ..kernels.inner import COUNTED, INNER, OUTER
-from ..kernels.memory import ALIGNMENT
-from ..kernels.simd import arrive, arrived, let_others_run, part, prefetch, some_rows
+from ..kernels.simd import arrive, arrived, let_others_run, part, some_rows
 from ..noise import Added
 from . import tables  # noqa: F401  teaches Numba what a table is
 from .tables import DECAY, KL, L1, Descents, descends
@@ -91,20 +90,6 @@ def gather(data, scaling, order, start, out):
         read(data, order[start + i], scaling, out, i)
 
 
-def ask_for(data, order, place):
-    """Have the row of data that comes up in the order at this place, if any, brought into the caches: memory takes as long for
-    it as the processor for a row's loss, and can do it meanwhile."""
-
-
-@overload(ask_for, jit_options=INNER)
-def _ask_for(data, order, place):
-    def ask_for(data, order, place):
-        if place < order.size:
-            for j in range(0, data.shape[1], ALIGNMENT // data.itemsize):
-                prefetch(data, order[place], j)
-    return ask_for if isinstance(data, types.Array) else lambda data, order, place: None
-
-
 @jit
 def read_block(data, scaling, start, out):
     """The rows of data from ``start`` on."""
@@ -131,20 +116,9 @@ def _corrupt(X, noise, order, start):
 
 @intrinsic
 def row_losses(context, layers):
-    """The function that writes each row's sum of losses over features, and the loss's D: a type without content."""
+    """The function that writes each row's sum of losses over features, and their gradient: a type without content."""
     loss = ops.cross_entropy if "BinaryCrossEntropy" in layers.present else ops.squared_error
     return context.resolve_value_type(loss)(layers), lambda context, *_: context.get_dummy_value()
-
-
-@inlined
-def loss_and_gradient(layers, Y, T, slope, rows, dY, data, order, place):
-    """Each row's sum of losses over features, and dY = slope D, row by row: a row stays in the fastest cache between the two. The
-    rows of data from a place of the order on are asked for meanwhile."""
-    for n in range(Y.shape[0]):
-        D = some_rows(dY, n, 1)
-        row_losses(layers)(some_rows(Y, n, 1), some_rows(T, n, 1), rows[n:n + 1], D)
-        ops.scale(D, slope, D)
-        ask_for(data, order, place + n)
 
 
 def row_penalties(layers, A, rows):
@@ -281,7 +255,7 @@ def steps(share, counter, threads, data, first, last, batch, slope, rows, figure
             gather(T, scaling, order, place, T_batch[0])
         forward(layers, A)
         goal = batch_means(layers, all_A, counter, threads, goal)
-        loss_and_gradient(layers, A[depth], T_batch[0], slope, losses[begin:end], dA[depth], X, order, place + batch)
+        row_losses(layers)(A[depth], T_batch[0], slope, losses[begin:end], dA[depth])
         row_penalties(layers, A, penalties[begin:end])
         weight_penalties(weights)
         backward(layers, A, dA, 1)
@@ -329,5 +303,5 @@ def assess(A, room, layers, X, T, scaling, losses, penalties, first, last):
         read_block(X, scaling, start, A[0])
         read_block(T, scaling, start, room[0])
         forward(layers, A)
-        row_losses(layers)(A[depth], room[0], losses[start:stop], room[1])
+        row_losses(layers)(A[depth], room[0], 1.0, losses[start:stop], room[1])
         row_penalties(layers, A, penalties[start:stop])

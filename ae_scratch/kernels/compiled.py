@@ -213,7 +213,7 @@ def decay_row(Z: Any, i: int, room: Any) -> None:
 
 
 @jit
-def cross_entropy_row(Z: Any, T: Any, i: int, room: Any, D: Any) -> None:
+def cross_entropy_row(Z: Any, T: Any, slope: Any, i: int, room: Any, D: Any) -> None:
     """Row i of the gradient, and the terms of its loss into the third row of ``room``. Of z (1 - t) for z > 0 and z (0 - t) for
     others, the number before the minus is chosen, which is quicker than to choose between the products (see ``elementwise``).
     """
@@ -222,13 +222,13 @@ def cross_entropy_row(Z: Any, T: Any, i: int, room: Any, D: Any) -> None:
     for j in range(Z.shape[1]):
         z, t = Z[i, j], T[i, j]
         p, tail = elementwise.logistic_of(z, room[0, j], room[1, j])
-        D[i, j] = p - t
+        D[i, j] = slope * (p - t)
         room[2, j] = z * ((zero if z < zero else one) - t) + tail
 
 
 @compiles(ops.cross_entropy, COUNTED)
-def _cross_entropy(Z, T, rows=None, D=None):
-    def cross_entropy(Z, T, rows=None, D=None):
+def _cross_entropy(Z, T, slope=1.0, rows=None, D=None):
+    def cross_entropy(Z, T, slope=1.0, rows=None, D=None):
         """Two loops for each row, because one would be a long chain of operations, each of which waits for the one before: the
         processor works on as many chains at a time as fit into its window of some hundred operations, and so on few long ones.
         Each loop is a function of its own, so that its constants fill the registers before it and are not read again for each
@@ -238,31 +238,23 @@ def _cross_entropy(Z, T, rows=None, D=None):
         for i in range(Z.shape[0]):
             room = matrix(memory, 0, 3, Z.shape[1])  # here, since the memory is given back after its last mention
             decay_row(Z, i, room)
-            cross_entropy_row(Z, T, i, room, D)
+            cross_entropy_row(Z, T, Z.dtype.type(slope), i, room, D)
             rows[i] = row_sum(room, 2)
     return cross_entropy
 
 
 @compiles(ops.squared_error, COUNTED)
-def _squared_error(Y, T, rows=None, D=None):
-    def squared_error(Y, T, rows=None, D=None):
+def _squared_error(Y, T, slope=1.0, rows=None, D=None):
+    def squared_error(Y, T, slope=1.0, rows=None, D=None):
+        factor = Y.dtype.type(slope)
         terms = np.empty((1, Y.shape[1]), Y.dtype)
         for i in range(Y.shape[0]):
             for j in range(Y.shape[1]):
-                D[i, j] = Y[i, j] - T[i, j]
-                terms[0, j] = D[i, j] * D[i, j]
+                difference = Y[i, j] - T[i, j]
+                D[i, j] = factor * difference
+                terms[0, j] = difference * difference
             rows[i] = row_sum(terms, 0)
     return squared_error
-
-
-@compiles(ops.scale)
-def _scale(D, factor, out=None):
-    def scale(D, factor, out=None):
-        f = D.dtype.type(factor)
-        for i in range(out.shape[0]):
-            for j in range(out.shape[1]):
-                out[i, j] = D[i, j] * f
-    return scale
 
 
 @compiles(ops.l1, COUNTED)

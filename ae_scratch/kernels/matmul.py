@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 
 from .inner import PART
 from .reference import Array
-from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile,
+from .simd import (ROWS, SHORT, SQUARE, VECTORS, add_outer, edge_tile, fma, lanes, load, load_tile, matrix, narrow_tile, prefetch,
                    short_tile, splat, store, store_tile, tile, transpose_square, vector, view, whole)
 
 PANEL = 1 << 15  # bytes of a panel of B: the fastest cache of most machines; the second one helps with what is pushed out
@@ -145,31 +145,37 @@ def is_large(A: Array, B: Array) -> bool:
 @part_of_kernels
 def column_of_tiles(A: Array, B: Array, j: int, C: Array, column: int, add: bool) -> None:
     """C[:, column:] = A B[:, j:], or plus that, for as many columns as a tile has: whole tiles, then lower ones for what they
-    leave over, and with masks at the edges."""
+    leave over, which have time to look ahead, and with masks at the edges."""
     m, i, left = C.shape[0], 0, C.shape[1] - column
     while i < m:
         if VECTORS > 1:  # a condition of its own: the compiler leaves out what a constant rules out
             if left == lanes(C) and m - i >= ROWS * VECTORS:
-                one_tile(narrow_tile(C), A, i, B, j, C, column, add)
+                one_tile(narrow_tile(C), A, i, B, j, C, column, add, False)
                 i += ROWS * VECTORS
                 continue
         if m - i < SHORT or left < VECTORS * lanes(C):
-            one_tile(edge_tile(C), A, i, B, j, C, column, add)
+            one_tile(edge_tile(C), A, i, B, j, C, column, add, False)
             i += SHORT
         elif m - i < ROWS or ROWS < m - i <= 2 * SHORT:
-            one_tile(short_tile(C), A, i, B, j, C, column, add)
+            one_tile(short_tile(C), A, i, B, j, C, column, add, True)
             i += SHORT
         else:
-            one_tile(tile(C), A, i, B, j, C, column, add)
+            one_tile(tile(C), A, i, B, j, C, column, add, False)
             i += ROWS
 
 
 @inlined
-def one_tile(acc: Array, A: Array, i: int, B: Array, j: int, C: Array, column: int, add: bool) -> None:
-    """The tile C[i:, column:] = A[i:] B[:, j:], or plus that: sums stay in registers from the first k to the last."""
+def one_tile(acc: Array, A: Array, i: int, B: Array, j: int, C: Array, column: int, add: bool, ahead: bool) -> None:
+    """The tile C[i:, column:] = A[i:] B[:, j:], or plus that: sums stay in registers from the first k to the last.
+
+    ahead: whether to have the next columns of B brought into the caches meanwhile, perhaps from those of another processor, which
+    has changed them.
+    """
     if add:
         acc = load_tile(acc, C, i, column)
     for k in range(A.shape[1]):
+        if ahead:
+            prefetch(B, k, j + VECTORS * lanes(C))
         acc = add_outer(acc, A, i, B, k, j)
     store_tile(acc, C, i, column)
 

@@ -96,20 +96,23 @@ def copy(X: Array, out: Array | None = None) -> Array:
 # ---- losses: per row the sum over features, and the residual that the gradient is made of ---------------------------
 
 
-def cross_entropy(Z: Array, T: Array, rows: Array | None = None, D: Array | None = None) -> tuple[Array, Array]:
-    """rows = sum over features of -T log P - (1 - T) log(1 - P), in nats, and D = P - T, where P = sigmoid(Z).
+def cross_entropy(Z: Array, T: Array, slope: float = 1.0, rows: Array | None = None,
+                  D: Array | None = None) -> tuple[Array, Array]:
+    """rows = sum over features of -T log P - (1 - T) log(1 - P), in nats, and D = slope (P - T), where P = sigmoid(Z).
 
     From logits: -T log P - (1 - T) log(1 - P) = (Z (1 - T) if Z > 0 else -Z T) + log(1 + exp(-|Z|)), in which nothing cancels.
     """
     E = np.exp(-np.abs(Z))
     rows = np.sum(np.where(Z > 0, Z * (1 - T), -Z * T) + np.log1p(E), axis=1, out=rows)
-    return rows, np.subtract(np.where(Z < 0, E, 1) / (1 + E), T, out=D)
+    P = np.where(Z < 0, E, 1) / (1 + E)
+    return rows, np.multiply(slope, P - T, out=D)
 
 
-def squared_error(Y: Array, T: Array, rows: Array | None = None, D: Array | None = None) -> tuple[Array, Array]:
-    """rows = sum over features of D^2, and D = Y - T."""
-    D = np.subtract(Y, T, out=D)
-    return np.sum(D * D, axis=1, out=rows), D
+def squared_error(Y: Array, T: Array, slope: float = 1.0, rows: Array | None = None,
+                  D: Array | None = None) -> tuple[Array, Array]:
+    """rows = sum over features of (Y - T)^2, and D = slope (Y - T)."""
+    difference = Y - T
+    return np.sum(difference * difference, axis=1, out=rows), np.multiply(slope, difference, out=D)
 
 
 def scale(D: Array, factor: float, out: Array | None = None) -> Array:

@@ -291,6 +291,10 @@ class Code:
         first = self.builder.insert_element(undefined, x, I32(0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, count), [0] * count))
 
+    def opaque(self, x: Any) -> Any:
+        """x, as what no instruction returns: of the result the compiler knows nothing."""
+        return self.builder.asm(ir.FunctionType(x.type, [x.type]), "", "=r,0", [x], side_effect=False)
+
     def pick(self, a: Any, b: Any, lanes: Iterable[int]) -> Any:
         """The vector of these lanes of a followed by b."""
         lanes = list(lanes)
@@ -314,9 +318,12 @@ class Code:
 
 
 class Matrix:
-    """A 2-D array in compiled code: the addresses of its numbers, and, where a block may reach beyond them, its ends."""
+    """A 2-D array in compiled code: the addresses of its numbers, and, where a block may reach beyond them, its ends.
 
-    def __init__(self, code: Code, argument: int, value: Any, edge: bool = True):
+    vectors: whether vectors of it are loaded or stored, which takes the numbers of a row to be neighbours.
+    """
+
+    def __init__(self, code: Code, argument: int, value: Any, edge: bool = True, vectors: bool = True):
         self.code, self.type, self.edge = code, code.signature.args[argument], edge
         array = code.context.make_array(self.type)(code.context, code.builder, value)
         self.data = code.builder.bitcast(array.data, ir.IntType(8).as_pointer())
@@ -325,12 +332,27 @@ class Matrix:
         self.count = BITS // 8 // self.bytes
         self.shape, strides = (cgutils.unpack_tuple(code.builder, pair) for pair in (array.shape, array.strides))
         fixed = {"C": (strides[0], I64(self.bytes)), "F": (I64(self.bytes), strides[1])}
-        self.strides = fixed.get(self.type.layout, strides)
+        self.strides = fixed["C"] if vectors else fixed.get(self.type.layout, strides)
 
     def pointer(self, i: Any, j: Any, kind: Any = None) -> Any:
         b = self.code.builder
         offset = b.add(b.mul(i, self.strides[0]), b.mul(j, self.strides[1]))
         return b.bitcast(b.gep(self.data, [offset]), (kind or self.element).as_pointer())
+
+    def down(self, i: Any, k: Any, count: int) -> Iterator[Any]:
+        """The addresses of so many numbers from A[i, k] down.
+
+        Left alone, the compiler goes from each address to the next, a chain of additions that takes as long as the multiply-adds
+        of a tile. Of the first address it is told nothing: then it keeps the distances to the others in registers, and the
+        instructions that load them do the additions, which takes no time.
+        """
+        b = self.code.builder
+        for r in range(count):
+            if r % ROWS == 0:
+                row = self.row(i, r)
+                first = self.code.opaque(self.pointer(row, k, ir.IntType(8)))
+            below = b.mul(b.sub(self.row(i, r), row) if self.edge else I64(r % ROWS), self.strides[0])
+            yield b.bitcast(b.gep(first, [below]), self.element.as_pointer())
 
     def row(self, i: Any, r: int) -> Any:
         """i + r, or the last row."""
@@ -530,10 +552,10 @@ def _(code, acc, C, i, j):
 @compiled(add_outer, Block, types.Array, types.Integer, types.Array, types.Integer, types.Integer, result=_same)
 def _(code, acc, A, i, B, k, j):
     block, b = code.signature.args[0], code.builder
-    A, B = Matrix(code, 1, A, block.edge), Matrix(code, 3, B, block.edge)
+    A, B = Matrix(code, 1, A, block.edge, vectors=False), Matrix(code, 3, B, block.edge)
     row = [B.load(k, b.add(j, I64(v * B.count))) for v in range(block.columns)]
-    for r in range(block.rows):
-        a = code.splat(b.load(A.pointer(A.row(i, r), k)), B.count)
+    for r, pointer in enumerate(A.down(i, k, block.rows)):
+        a = code.splat(b.load(pointer), B.count)
         for v in range(block.columns):
             n = r * block.columns + v
             acc = b.insert_value(acc, code.fma(a, row[v], b.extract_value(acc, n)), n)

@@ -86,7 +86,7 @@ def adam_matmul(A: Array, B: Array, theta: Array, g: Array, m: Array, v: Array, 
         left, band = view(A, i, rows, 0, depth), view(bands, place, rows, 0, n)
         for j in range(0, n, width):
             if rows == ROWS and n - j >= width:
-                one_tile(tile(band), left, 0, B, j, band, j, False)
+                one_tile(tile(band), left, 0, B, j, band, j, False, False)
             else:
                 columns = min(width, n - j)
                 ops.matmul(left, view(B, 0, depth, j, columns), view(band, 0, rows, j, columns))
