@@ -249,3 +249,14 @@ def test_a_folder_that_cannot_be_removed_is_left(folder, monkeypatch):
     monkeypatch.setattr(shutil, "rmtree", refused)
     cache.sweep(folder / "mine")
     assert sorted(tried) == ["old", "older"] and len(list(folder.iterdir())) == 3
+
+
+def test_code_that_can_be_missing_is_loaded_if_an_earlier_process_kept_it(tmp_path):
+    """The first process looks, and finds nothing; it compiles; the second one looks, and finds it."""
+    look = "linked.load('float32', linked.matrix_adam, if_kept=True)"
+    loaded = "'ae_scratch.matrix_adam.float32' in linked.loaded"
+    environment = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path)}
+    expression = f"{look}, {loaded}, linked.load('float32', linked.matrix_adam), {loaded}"
+    before = "from ae_scratch.kernels import compiled, linked"
+    assert [in_a_new_process("test_cache", expression, environment, before) for _ in range(2)] == [
+        "None False None True", "None True None True"]

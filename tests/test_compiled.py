@@ -10,7 +10,10 @@ import pytest
 from numba import njit
 from numba.core.errors import NumbaError
 
+from test_matmul import something_else
+
 from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the vocabulary
+from ae_scratch.kernels import linked
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels import simd
 from ae_scratch.kernels.inner import COUNTED, INNER, OPTIONS
@@ -140,7 +143,20 @@ def steps_like_its_parts(step, dtype, rows, n, depth):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_adam_along_a_product_has_the_bits_of_its_parts(dtype):
     step = compiled_call(ops.adam_matmul, 12)
+    linked.load(dtype, linked.matrix_adam)
     assert all(steps_like_its_parts(step, dtype, *sizes) for sizes in BANDS)
+
+
+def test_adam_takes_its_step_after_a_product_as_long_as_the_code_for_both_is_missing():
+    step, sizes = compiled_call(ops.adam_matmul, 12), (2 * simd.ROWS, 17, 33)
+    linked.load(np.float32, linked.matrix_adam)
+    address = linked.addresses[linked.symbol(linked.matrix_adam, np.float32)]
+    loaded = int(address[0])
+    try:
+        same = [steps_like_its_parts(step, np.float32, *sizes) for address[0] in (loaded, 0, something_else())]
+    finally:
+        address[0] = loaded
+    assert same == [True, True, False]  # what is called in its place, if it is there, does nothing
 
 
 @pytest.mark.parametrize("fault", ["a band late", "one parameter less"])

@@ -19,6 +19,7 @@ from ae_scratch import (SGD, Adam, Autoencoder, BinaryCrossEntropy, Dense, Diver
                         L1Activity, MaskingNoise, MeanSquaredError, Network, ReLU, SaltAndPepperNoise, Sigmoid, Tanh, TiedDense)
 from ae_scratch import training
 from ae_scratch.engine import driver
+from ae_scratch.kernels import linked
 from ae_scratch.training import Job
 
 PACKAGE = pathlib.Path(ae_scratch.__file__).parent
@@ -139,11 +140,35 @@ def test_a_planted_bug_in_the_shared_source_would_be_seen():
     assert not agree(exact["0.W"] * (1 + 1e-6), exact["0.W"], 1e-9)
 
 
-def digest(threads, monkeypatch=None, **settings):
+def digest(threads, **settings):
+    """On several threads with Adam beside products, on one after them."""
+    linked.load(np.float32, linked.matrix_adam)
     task = job(**settings)
     vector, history = trained(task, threads=threads)
     state = [vector] + [array for array in vars(task.optimizer).values() if isinstance(array, np.ndarray)]
     return hashlib.sha256(b"".join(array.tobytes() for array in state)).hexdigest(), history
+
+
+@pytest.mark.parametrize("lasting, threads, network, wanted", [
+    (1e9, 2, everything, [True]), (0, 2, everything, [False]), (0, 1, everything, []), (0, 2, tied, [])])
+def test_code_for_adam_along_products_is_wanted_when_it_pays(monkeypatch, lasting, threads, network, wanted):
+    """For several threads, where nothing is added to a product before its step: if the cache has it, or, once, after a while."""
+    asked, load = [], linked.load
+
+    def asking(dtype, function=linked.matrix_product, if_kept=False):
+        if function is linked.matrix_adam:
+            asked.append(if_kept)
+        else:
+            load(dtype, function)
+    monkeypatch.setattr(linked, "load", asking)
+    monkeypatch.setattr(driver, "LASTING", lasting)
+    trained(job(network=network(np.float32)), epochs=3, threads=threads)
+    assert asked == wanted
+
+
+def test_code_for_large_products_is_wanted_where_there_are_any():
+    sizes = [((784, 128), 32), ((784, 128), 1023), ((784, 128), 1024), ((784, 512), 32), ((63, 512), 63), ((1024, 128), 64)]
+    assert [driver.has_large_products(shape, rows, 4) for shape, rows in sizes] == [False, False, True, True, False, True]
 
 
 @pytest.mark.parametrize("batch_size, repeats", [(32, 1), (7, 1), (1, 1), pytest.param(32, 20, marks=pytest.mark.slow)])

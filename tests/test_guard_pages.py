@@ -21,7 +21,7 @@ from processes import in_a_new_process
 from ae_scratch import (SGD, Adam, BinaryCrossEntropy, Dense, GaussianNoise, Identity, KLActivity, L1Activity, MaskingNoise,
                         MeanSquaredError, Network, ReLU, Sigmoid, Tanh, TiedDense)
 from ae_scratch.engine import driver, steps, tables
-from ae_scratch.kernels import matmul, memory, philox, simd
+from ae_scratch.kernels import linked, matmul, memory, philox, simd
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.inner import OPTIONS
 from ae_scratch.kernels.file_rows import FileRows
@@ -39,6 +39,7 @@ LARGE = (matmul.BLOCK + 1, matmul.PANEL // (64 * simd.VECTORS) + 1, 17)  # rows,
 
 def products(dtype, front, dimensions):
     """Every step of the ladder, in all layouts."""
+    linked.load(dtype, linked.matrix_panels)
     rng = np.random.default_rng(0)
     for m, k, n in [*itertools.product(dimensions, (1, 2, 17), dimensions), LARGE]:
         A, B = rng.integers(-9, 9, (m, k)).astype(dtype), rng.integers(-9, 9, (k, n)).astype(dtype)
@@ -66,6 +67,7 @@ def operations(dtype, front, dimensions):
 
 def updates(dtype, front, dimensions):
     """Adam, also along a product, SGD with momentum, and a product that is added."""
+    linked.load(dtype, linked.matrix_adam)
     rng = np.random.default_rng(0)
     for n in dimensions:
         for op, count, settings in ((ops.adam, 4, (1e-3, 0.9, 0.999, 1e-8, 0.9, 0.999)), (ops.sgd, 3, (0.1, 0.9))):

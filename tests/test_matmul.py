@@ -1,5 +1,6 @@
 """The ladder of products: every step against the definition, on every edge, and all steps with the same bits."""
 
+import ctypes
 import itertools
 import os
 import subprocess
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from ae_scratch.kernels import matmul, simd
+from ae_scratch.kernels import linked, matmul, simd
 from ae_scratch.kernels import reference as ops
 from ae_scratch.kernels.inner import OPTIONS
 
@@ -107,10 +108,29 @@ def test_exact_on_integers_beyond_panels_and_blocks(name, layout):
 
 
 def test_large_products_are_told_from_small_ones():
-    large = [matmul.is_large(np.zeros(a, np.float32), np.zeros(b, np.float32)) for a, b in (
-        ((64, 1024), (1024, 128)), ((63, 1024), (1024, 128)), ((64, 1023), (1023, 128)), ((64, 2), (2, 512)),
-        ((64, 2), (2, 513)))]
+    large = [matmul.is_large(rows, 4 * k * n, 4 * n)
+             for rows, k, n in ((64, 1024, 128), (63, 1024, 128), (64, 1023, 128), (64, 2, 512), (64, 2, 513))]
     assert large == [True, False, False, True, False]
+
+
+def something_else():
+    """The address of a function that takes no arguments, whatever it is given, and returns a positive number."""
+    return ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
+
+
+def test_large_products_go_by_panels_where_these_are_loaded(monkeypatch):
+    linked.load(np.float32, linked.matrix_panels)
+    address = linked.addresses[linked.symbol(linked.matrix_panels, np.float32)]
+    loaded, rng = int(address[0]), np.random.default_rng(2)
+    A, B = rng.integers(-9, 9, (64, 3)).astype(np.float32), rng.integers(-9, 9, (3, 512)).astype(np.float32)
+    made = {}
+    try:
+        for name, address[0] in (("panels", loaded), ("not loaded", 0), ("something else", something_else())):
+            made[name] = np.full((64, 512), np.nan, np.float32)
+            final(A, B, made[name])
+    finally:
+        address[0] = loaded
+    assert (made["panels"] == A @ B).all() and (made["not loaded"] == A @ B).all() and np.isnan(made["something else"]).all()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..kernels import linked
 from ..kernels.file_rows import FileRows
+from ..kernels.matmul import is_large
 from ..kernels.memory import ALIGNMENT, aligned_zeros
 from ..kernels.reference import Array
 from ..kernels.simd import SQUARE
@@ -39,6 +41,7 @@ COPY = 0.2  # seconds between two copies, at least: what training again from the
 RETRY = 16  # chunks after which another number of threads is tried
 ROWS = 8192  # whose activations a mean is added up of at a time
 FOREVER = 1 << 62  # meetings of threads, more than any chunk has
+LASTING = 5.0  # seconds of training: in as many more two threads gain what it takes to compile Adam along products
 BLOCK = 96  # rows that a thread encodes at a time: with the weights of the first layer they stay in its second cache
 
 
@@ -66,6 +69,7 @@ class Plan:
                  gradient: Array):
         self.network, self.widths, self.others = network, network.widths, (type(loss).__name__, optimizer)
         self.rows, self.threads, self.gradient = rows, threads, gradient
+        load_panels(network, rows)
         self.places = [place_of(network.params.vector, *arrays) for arrays in network.per_layer(network.params)]
         self.slope = loss.slope / (rows * self.widths[-1])
         line = ALIGNMENT // network.dtype.itemsize
@@ -152,9 +156,21 @@ def layers_of(network: Network, vector: Array, places: list[Place], rows: int, *
              for layer, (shape, W, b, size), space in zip(network.layers, places, rooms or len(places) * [(0, 0)])]
     layers = Layers(vector, table, [numbers_of(layer, rows) for layer in network.layers], room, *others)
     linked.load(network.dtype)  # here, because nothing runs without a table of layers
-    if descends(layers.present):
-        linked.load(network.dtype, linked.matrix_adam)
     return layers
+
+
+def load_panels(network: Network, rows: int) -> None:
+    """Have the code for large products loaded, if there are any in batches of so many rows."""
+    shapes = [layer.W.shape for layer in network.layers if isinstance(layer, (Dense, TiedDense))]
+    if any(has_large_products(shape, rows, network.dtype.itemsize) for shape in shapes):
+        linked.load(network.dtype, linked.matrix_panels)
+
+
+def has_large_products(shape: tuple[int, int], rows: int, itemsize: int) -> bool:
+    """Whether a layer with W of this shape has any in its forward pass, or in the gradient of W."""
+    n_in, n_out = shape
+    row = n_out * itemsize
+    return is_large(rows, n_in * row, row) or is_large(n_in, rows * row, row)
 
 
 def numbers_of(layer: Layer, rows: int) -> tuple[float, float, float]:
@@ -182,6 +198,8 @@ class Engine:
         self.state = (theta, self.gradient, *moments)
         self.rows: tuple[Any, Any] | None = None
         self.good = Checkpoint(job)  # where training goes back to when it diverges
+        self.descends = descends(layers_for_use(job.network, 1, type(optimizer).__name__).present)
+        self.started, self.wait = 0.0, 0.0  # when training began; seconds from then to the next look for Adam's code
 
     @contextmanager
     def files(self) -> Iterator[None]:
@@ -194,6 +212,15 @@ class Engine:
             self.rows = tuple(FileRows(*place, array.size, array[:0]) if place else array  # type: ignore[assignment]
                               for place, array in ((X, job.X), (T, job.T)))
             yield
+
+    def consider_adam(self, threads: int) -> None:
+        """Before steps on so many threads: see whether Adam is to go along products from now on, which changes no bit. If the
+        cache has no code for it, it is compiled as soon as the training has lasted."""
+        now = time.monotonic()
+        self.started = self.started or now
+        if threads > 1 and self.descends and now - self.started >= self.wait:
+            linked.load(self.job.network.dtype, linked.matrix_adam, if_kept=now - self.started < LASTING)
+            self.wait = LASTING if self.wait < LASTING else math.inf
 
     def run(self, data: tuple[Any, ...], first: int, last: int, rows: int, figures: Array, threads: int) -> None:
         """Take the steps from first to before last, of ``rows`` rows each; step s begins at place s * batch_size of the order.
@@ -353,6 +380,7 @@ def train_on_rows(engine: Engine, pace: Pace, epoch: int, progress: Progress | N
         end = int(min(begin + min(chunk, saving.left), whole)) if begin < whole else begin + 1
         if not pace.seconds:
             engine.run(data, 0, 0, int(sizes[0]), sums, 1)  # no step: compiles, so that the pace knows steps alone
+        engine.consider_adam(count)
         started = time.perf_counter()
         with whole_steps(good):
             engine.run(data, begin, end, int(sizes[begin]), sums, count)
@@ -388,6 +416,7 @@ def train_on_batches(engine: Engine, pace: Pace, epoch: int, progress: Progress 
         count, _ = pace.next()
         if not pace.seconds:
             engine.run(data, 0, 0, len(X), sums[step:], 1)
+        engine.consider_adam(count)
         started = time.perf_counter()
         with whole_steps(good):
             figures = engine.step(data, 0, len(X), sums[step:step + 1], count)
@@ -463,6 +492,7 @@ def evaluate(network: Network, loss: Loss, X: Array, T: Array, batch_size: int, 
 
 def blocks(network: Network, n: int, threads: int) -> list[tuple[Activations, int, int]]:
     """Share out n rows: for each thread from where to where, and room for the activations of some at a time."""
+    load_panels(network, min(n, BLOCK))
     parts = []
     for begin, end in shares(n, threads, SQUARE):
         if begin < end:

@@ -52,10 +52,14 @@ def cached_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return lambda function: keeping(numba.njit(**options)(function), function)
 
 
-def cached_cfunc(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator like ``numba.cfunc`` that keeps the compiled code, if it may."""
+def cached_cfunc(signature: Any, if_kept: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``numba.cfunc`` that keeps the compiled code, if it may. if_kept: to give None where no code was
+    kept, rather than to compile any."""
     def decorate(function: Callable[..., Any]) -> Any:
         code = keeping(CFunc(function, normalize_signature(signature), locals={}, options=options), function)
+        kept = isinstance(code._cache, CheckedCache) and code._cache.has(code._sig, code._targetdescr.target_context)
+        if if_kept and not kept:
+            return None
         code.compile()
         return code
     return decorate
@@ -87,6 +91,10 @@ class CheckedCache(FunctionCache):  # type: ignore[misc]
         super().__init__(function)
         self.function, self.started = function.__qualname__, time.perf_counter()
         self._cache_file = CheckedFiles(Path(self.cache_path), function.__qualname__)
+
+    def has(self, signature: Any, target_context: Any) -> bool:
+        """Whether there is a file for a function of this signature, if maybe a broken one."""
+        return self._cache_file.path(self._index_key(signature, target_context.codegen())).exists()
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Numba's own would first load all that compiling takes, which code from the cache can do without: compiling does it."""

@@ -92,9 +92,8 @@ def is_descent(out: Any) -> bool:
 @compiles(ops.weight_gradient)
 def _weight_gradient(X, dY, W, weight_decay, out=None):
     def descend(X, dY, W, weight_decay, out=None):
-        if out.beside and not is_large(X.T, dY):
-            ops.adam_matmul(X.T, dY, out.theta, out.g, out.m, out.v, *out.settings)
-        else:
+        large = is_large(X.shape[1], dY.size * dY.itemsize, dY.strides[0])
+        if not (out.beside and not large and adam_product(X.T, dY, out.theta, out.g, out.m, out.v, *out.settings)):
             product(X.T, dY, matrix(out.g, 0, X.shape[1], dY.shape[1]))
             ops.adam(out.theta, out.g, out.m, out.v, *out.settings)
 
@@ -337,5 +336,8 @@ def _adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
 
 @compiles(ops.adam_matmul)
 def _adam_matmul(A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
-    return lambda A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t: adam_product(
-        A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t)
+    def adam_matmul(A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
+        if not adam_product(A, B, theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t):
+            product(A, B, matrix(g, 0, A.shape[0], B.shape[1]))
+            ops.adam(theta, g, m, v, lr, beta1, beta2, eps, beta1_t, beta2_t)
+    return adam_matmul

@@ -133,10 +133,11 @@ def matmul_transposed(A: Array, B: Array, C: Array) -> None:
         transpose(view(product, 0, n, 0, rows), view(C, i, rows, 0, n))
 
 
-def is_large(A: Array, B: Array) -> bool:
-    """Whether copying panels pays for A B: they serve many rows, and B would fill half the second cache, or would have few places
-    in the first, as rows that lie a multiple of 2048 bytes apart do."""
-    return A.shape[0] >= 64 and (B.size * B.itemsize >= LARGE or B.strides[0] % 2048 == 0)
+def is_large(rows: int, size: int, row: int) -> bool:
+    """Whether copying panels pays for A B, A of so many rows, B of so many bytes, its rows so many bytes apart: the panels serve
+    many rows, and B would fill half the second cache, or would have few places in the first, as rows that lie a multiple of 2048
+    bytes apart do."""
+    return rows >= 64 and (size >= LARGE or row % 2048 == 0)
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------------
