@@ -105,18 +105,50 @@ def test_the_transpose_of_a_matrix_stored_by_rows():
     assert np.allclose(C, A @ W.T, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_adam_and_sgd_have_numpys_bits(dtype):
+def parameters(dtype):
+    """theta, g, m and v; of every seventh parameter m is about to be flushed."""
     theta, g, m, v = (normal(1001, dtype) for _ in range(4))
     v, m[::7], g[::7] = np.abs(v), 2.0**-101, 0
-    states = [[array.copy() for array in (theta, g, m, v)] for _ in range(2)]
-    for step in range(1, 4):
-        settings = (1e-3, 0.9, 0.999, 1e-8, 0.9**step, 0.999**step)
-        ops.adam(*states[0], *settings)
-        call(ops.adam, *states[1], *settings)
-        ops.sgd(states[0][0], g, states[0][2], 0.1, 0.9)
-        call(ops.sgd, states[1][0], g, states[1][2], 0.1, 0.9)
+    return theta, g, m, v
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sgd_has_numpys_bits(dtype):
+    theta, g, velocity, _ = parameters(dtype)
+    states = [[array.copy() for array in (theta, g, velocity)] for _ in range(2)]
+    for _ in range(3):
+        ops.sgd(*states[0], 0.1, 0.9)
+        call(ops.sgd, *states[1], 0.1, 0.9)
     assert [a.tobytes() for a in states[0]] == [a.tobytes() for a in states[1]] and not states[1][2][::7].any()
+
+
+def is_adam(step, dtype):
+    """Whether some steps are those of Adam but for rounding: of m and v, a sum of products with a constant each, at most four
+    roundings of either term; of what theta changes by, given m and v, seven, and one of theta."""
+    theta, g, m, v = parameters(dtype)
+    exact, u = np.float64 if dtype == np.float32 else np.longdouble, np.finfo(dtype).eps / 2
+    for t in range(1, 4):
+        old_theta, old_m, old_v = (array.astype(exact) for array in (theta, m, v))
+        settings = lr, beta1, beta2, eps, beta1_t, beta2_t = 1e-3, 0.9, 0.999, 1e-8, 0.9**t, 0.999**t
+        step(theta, g, m, v, *settings)
+        terms = (beta1 * old_m, (1 - beta1) * g.astype(exact)), (beta2 * old_v, (1 - beta2) * g.astype(exact)**2)
+        for new, (kept, added) in zip((m, v), terms):
+            total = kept + added
+            total[np.abs(total) < 2.0**-100] = 0
+            if not (np.abs(new - total) <= 4 * u * (np.abs(kept) + np.abs(added)) * (total != 0)).all():
+                return False
+        change = lr / (1 - beta1_t) * m.astype(exact) / (np.sqrt(v.astype(exact) / (1 - beta2_t)) + eps)
+        if not (np.abs(theta - (old_theta - change)) <= u * (7 * np.abs(change) + np.abs(theta))).all():
+            return False
+    return not m[::7].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_is_adam_but_for_rounding(dtype):
+    few = 32 * float(np.finfo(dtype).eps)
+    assert is_adam(functools.partial(call, ops.adam), dtype) and is_adam(ops.adam, dtype)
+    assert not is_adam(lambda *a: ops.adam(*a[:4], a[4] * (1 + few), *a[5:]), dtype)
+    assert not is_adam(lambda *a: ops.adam(*a[:5], a[5] * (1 + few), *a[6:]), dtype)
 
 
 def adam_matmul_case(rows, n, depth, dtype):
@@ -136,7 +168,7 @@ def steps_like_its_parts(step, dtype, rows, n, depth):
     stepped, product = [array.copy(order="A") for array in case], np.empty((rows, n), dtype)
     step(*stepped, *ADAM)
     call(ops.matmul, A, B, product)
-    ops.adam(theta, product.ravel(), m, v, *ADAM)
+    call(ops.adam, theta, product.ravel(), m, v, *ADAM)
     return all(a.tobytes() == b.tobytes() for a, b in zip(stepped[:3] + stepped[4:], (A, B, theta, m, v)))
 
 
@@ -164,7 +196,8 @@ def test_adam_along_a_product_with_a_fault_is_found(fault):
     def wrong(A, B, theta, g, m, v, *settings):
         call(ops.matmul, A, B, (product := np.empty((len(A), B.shape[1]), A.dtype)))
         g = np.roll(product, simd.ROWS, axis=0).ravel() if fault == "a band late" else product.ravel()
-        ops.adam(*((array[:-1] for array in (theta, g, m, v)) if fault == "one parameter less" else (theta, g, m, v)), *settings)
+        state = [array[:-1] for array in (theta, g, m, v)] if fault == "one parameter less" else (theta, g, m, v)
+        call(ops.adam, *state, *settings)
     assert not steps_like_its_parts(wrong, np.float32, 3 * simd.ROWS + 1, 17, 33)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import reference as ops
 from .matmul import one_tile, part_of_kernels
 from .reference import TINY, Array
-from .simd import ROWS, VECTORS, flush, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view
+from .simd import ROWS, VECTORS, flush, fma, lanes, load, load_whole, matrix, splat, square_root, store, store_whole, tile, view
 
 
 class Descent(NamedTuple):
@@ -31,11 +31,11 @@ class Descent(NamedTuple):
 
 @part_of_kernels
 def adam_step(theta: Any, g: Any, m: Any, v: Any, settings: Any) -> Any:
-    """What ``reference.adam`` makes of theta, m and v."""
+    """What ``reference.adam`` makes of theta, m and v, with fewer roundings: sums are fused with products."""
     keep1, add1, keep2, add2, step, correction, eps = settings
-    m = flush(m * keep1 + add1 * g, TINY)
-    v = flush(v * keep2 + add2 * (g * g), TINY)
-    return theta - step * m / (square_root(v * correction) + eps), m, v
+    m = flush(fma(m, keep1, add1 * g), TINY)
+    v = flush(fma(v, keep2, add2 * (g * g)), TINY)
+    return fma(step, m / (square_root(v * correction) + eps), theta), m, v
 
 
 @part_of_kernels
@@ -43,7 +43,7 @@ def adam_settings(theta: Array, lr: float, beta1: float, beta2: float, eps: floa
     """The numbers of the formula, each as a vector."""
     number = theta.dtype.type
     return (splat(theta, number(beta1)), splat(theta, number(1 - beta1)), splat(theta, number(beta2)),
-            splat(theta, number(1 - beta2)), splat(theta, number(lr / (1 - beta1_t))), splat(theta, number(1 / (1 - beta2_t))),
+            splat(theta, number(1 - beta2)), splat(theta, number(-lr / (1 - beta1_t))), splat(theta, number(1 / (1 - beta2_t))),
             splat(theta, number(eps)))
 
 
