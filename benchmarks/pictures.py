@@ -37,7 +37,7 @@ def roofline(cells: Cells, results: dict[str, Any]) -> Figure:
         speed = max(streams["read"])
         ax.plot([1 / 16, peak / speed, 512], [speed / 16, peak, peak], color=colour, label=f"{place}, {speed:.0f} GB/s")
     shapes = results["benchmarks"].get("ladder", {}).get("1 threads", {}).get("shapes", {})
-    for line, (shape, steps) in enumerate(sorted(shapes.items(), reverse=True, key=lambda item: intensity_of(item[0]))):
+    for line, (shape, steps) in enumerate(sorted(shapes.items(), key=lambda item: intensity_of(item[0]))):
         _point(ax, shape, steps, line)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte of the matrices", ylabel="GFLOP/s",
            title=f"Roofline of one thread, {results['machine']['cpu']}: {peak:.0f} GFLOP/s")
@@ -54,8 +54,9 @@ def _point(ax: Axes, shape: str, steps: dict[str, Any], line: int) -> None:
     if speed:
         intensity = intensity_of(shape)
         ax.plot(intensity, speed, "D", color="black", markersize=5)
-        ax.annotate(f"{shape.replace(' one ', ' ')}: {speed:.0f}", (intensity, speed), (0.3, 0.5 - 0.06 * line),
-                    textcoords="axes fraction", fontsize=8, arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.5})
+        ax.annotate(f"{shape.replace(' one ', ' ')}: {speed:.0f}", (intensity, speed), (0.5, 0.6 - 0.06 * line), ha="right",
+                    textcoords="axes fraction", fontsize=8,
+                    arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.5, "relpos": (1, 0.5)})
 
 
 def intensity_of(shape: str) -> float:
