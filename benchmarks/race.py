@@ -114,6 +114,7 @@ def race(do: str, X: np.ndarray, weights: Iterable[np.ndarray], batch: int, thre
                 stack.callback(running[name].close)
                 results[name]["setup"] = running[name].ask("setup", folder=folder, batch=batch, threads=threads)
                 results[name]["warm-up"] = running[name].ask(do)
+                running[name].ask("settle")
         for number in range(settings.rounds):
             settings.say(f"  round {number + 1} of {settings.rounds}")
             for name, process in running.items():

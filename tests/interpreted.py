@@ -265,7 +265,8 @@ def products():
         states = [[np.ones(m * n), np.zeros(m * n), np.zeros(m * n), np.zeros(m * n)] for _ in range(2)]
         for step, state in zip((updates.adam_matmul, DEFINITIONS["adam_matmul"]), states):
             step(A + 10.0, B + 10.0, *state, 0.1, 0.9, 0.99, 1e-8, 0.9, 0.99)
-        assert np.allclose(*(state[0] for state in states), rtol=1e-12) and (states[0][0] != 1).any(), (m, k, n)
+        rounding = 5 * 2.0**-53  # of theta, near 1; on either side once, and thirteen times of what it changes by, a tenth
+        assert (np.abs(states[0][0] - states[1][0]) <= rounding).all() and (states[0][0] != 1).any(), (m, k, n)
     linked.is_large = large
 
 

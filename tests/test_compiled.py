@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numba import njit
 from numba.core.errors import NumbaError
-
 from test_matmul import something_else
 
 from ae_scratch.kernels import compiled  # noqa: F401  teaches Numba the vocabulary

@@ -118,7 +118,7 @@ def something_else():
     return ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
 
 
-def test_large_products_go_by_panels_where_these_are_loaded(monkeypatch):
+def test_large_products_go_by_panels_where_these_are_loaded():
     linked.load(np.float32, linked.matrix_panels)
     address = linked.addresses[linked.symbol(linked.matrix_panels, np.float32)]
     loaded, rng = int(address[0]), np.random.default_rng(2)

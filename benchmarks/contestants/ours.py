@@ -70,11 +70,14 @@ class Compiled(Interpreted):
 
     def __init__(self, job: Job):
         from ae_scratch import engine
-        from ae_scratch.kernels import linked
 
-        linked.load(np.float32, linked.matrix_adam)  # as a training that lasts does after some seconds
         self.engine = engine
         super().__init__(job)
+
+    def settle(self) -> None:
+        from ae_scratch.kernels import linked
+
+        linked.load(np.float32, linked.matrix_adam)
 
     def run(self) -> None:
         self.engine.train(self.job, FOREVER, self.history, Pauses(self), threads=self.threads)

@@ -1,6 +1,7 @@
 """One contestant's process: requests come as lines of JSON on standard input, answers go to standard output.
 
     {"do": "setup", "folder": ..., "batch": 32, "threads": 2, "data": "X.npy"}   reads that and weights.npz, builds the model
+    {"do": "settle"}   compiles what a training does after some seconds only
     {"do": "epoch"}    one epoch over the rows in the order all get; seconds, and the mean training loss
     {"do": "encode"}   the codes of all rows; seconds, and their mean
     {"do": "about"}    peak memory in bytes, versions, the BLAS kernels in use
@@ -53,6 +54,11 @@ class Worker:
             flat = [arrays[name] for name in arrays]
         self.contestant = form(Job(self.X, list(zip(flat[::2], flat[1::2])), batch, threads))
         return {"import": imported, "seconds": time.perf_counter() - started}
+
+    def settle(self) -> dict[str, float]:
+        if hasattr(self.contestant, "settle"):
+            self.contestant.settle()
+        return {}
 
     def epoch(self) -> dict[str, float]:
         order = permutation(SEED, self.epochs, len(self.X))
